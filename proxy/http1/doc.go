@@ -37,21 +37,24 @@ func (e Error) Error() string { return "malformed HTTP/1.1 message: " + string(e
 // MaxFields is the highest number of fields in one head or one trailer section.
 const MaxFields = 200
 
+// ErrTooManyFields says that there are more. It is an Error like the others, and
+// has a status of its own (RFC 6585 section 5).
+const ErrTooManyFields = Error("more than 200 fields")
+
 const (
-	errBareLF        = Error("line does not end in CRLF")
-	errRequestLine   = Error("request line is not METHOD SP TARGET SP HTTP/1.1")
-	errStatusLine    = Error("status line is not HTTP/1.1 SP STATUS SP REASON")
-	errFieldName     = Error("field name is not a token directly followed by a colon")
-	errFieldValue    = Error("field value has a control character")
-	errFolded        = Error("folded field line")
-	errTooManyFields = Error("more than 200 fields")
-	errLength        = Error("Content-Length is not one decimal number")
-	errCoding        = Error("Transfer-Encoding is not just chunked")
-	errBothFramings  = Error("Content-Length beside Transfer-Encoding")
-	errOldCoding     = Error("Transfer-Encoding in HTTP/1.0")
-	errChunkSize     = Error("chunk size is not a hexadecimal number")
-	errChunkEnd      = Error("chunk does not end in CRLF")
-	errChunkLine     = Error("chunk size line is too long")
-	errTrailer       = Error("trailer section is too long")
-	errTrailerField  = Error("trailer field that belongs in the head")
+	errBareLF       = Error("line does not end in CRLF")
+	errRequestLine  = Error("request line is not METHOD SP TARGET SP HTTP/1.1")
+	errStatusLine   = Error("status line is not HTTP/1.1 SP STATUS SP REASON")
+	errFieldName    = Error("field name is not a token directly followed by a colon")
+	errFieldValue   = Error("field value has a control character")
+	errFolded       = Error("folded field line")
+	errLength       = Error("Content-Length is not one decimal number")
+	errCoding       = Error("Transfer-Encoding is not just chunked")
+	errBothFramings = Error("Content-Length beside Transfer-Encoding")
+	errOldCoding    = Error("Transfer-Encoding in HTTP/1.0")
+	errChunkSize    = Error("chunk size is not a hexadecimal number")
+	errChunkEnd     = Error("chunk does not end in CRLF")
+	errChunkLine    = Error("chunk size line is too long")
+	errTrailer      = Error("trailer section is too long")
+	errTrailerField = Error("trailer field that belongs in the head")
 )

@@ -83,7 +83,7 @@ func (h *Header) parse(s string) error {
 			return err
 		}
 		if len(*h) == MaxFields {
-			return errTooManyFields
+			return ErrTooManyFields
 		}
 		*h = append(*h, f)
 		s = rest

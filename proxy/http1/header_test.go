@@ -50,7 +50,7 @@ func TestFields(t *testing.T) {
 		{"DEL in the value", "A: b\x7f\r\n", nil, errFieldValue},
 
 		{"as many as allowed", strings.Repeat("A: b\r\n", MaxFields), slices.Repeat(Header{{"A", "b"}}, MaxFields), nil},
-		{"one too many", strings.Repeat("A: b\r\n", MaxFields+1), nil, errTooManyFields},
+		{"one too many", strings.Repeat("A: b\r\n", MaxFields+1), nil, ErrTooManyFields},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,224 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"keybearer/proxy/http1"
+	"keybearer/rules"
+)
+
+// clientConn is one connection from a client. As a net.Conn it reads what the
+// wire has received first, so that TLS can start in the middle of the stream.
+type clientConn struct {
+	net.Conn
+	p      *Proxy
+	wire   *wire
+	remote string // the client's address, for records
+	client string // whom upstream connections are pooled for
+
+	target  rules.Target // of an intercepted connection
+	named   bool         // the operator named the target
+	dialErr atomic.Pointer[failure]
+
+	idle   atomic.Bool // between two requests: may be closed without harm
+	closed sync.Once
+}
+
+func newClientConn(p *Proxy, conn net.Conn) *clientConn {
+	c := &clientConn{Conn: conn, p: p, wire: newWire(conn), remote: conn.RemoteAddr().String()}
+	c.client = c.remote
+	if addr, err := netip.ParseAddrPort(c.remote); err == nil {
+		c.client = addr.Addr().Unmap().String()
+	}
+	return c
+}
+
+// Read implements net.Conn.
+func (c *clientConn) Read(b []byte) (int, error) {
+	if received := c.wire.received(); len(received) > 0 {
+		n := copy(b, received)
+		c.wire.consume(n)
+		c.wire.release()
+		return n, nil
+	}
+	return c.Conn.Read(b)
+}
+
+// Close implements net.Conn. It may be called more than once.
+func (c *clientConn) Close() error {
+	err := net.ErrClosed
+	c.closed.Do(func() {
+		err = c.Conn.Close()
+		c.p.untrackConn(c)
+	})
+	return err
+}
+
+func (c *clientConn) closeIfIdle() {
+	if c.idle.Load() {
+		c.Conn.Close() // its goroutine sees the error and does the rest
+	}
+}
+
+func (c *clientConn) kill() { c.Conn.Close() }
+
+// serve serves the client until the connection ends, or until net/http has taken
+// it over.
+func (c *clientConn) serve() {
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			c.Close()
+		}
+	}()
+	defer c.contain()
+	plain := newHTTP1(c, c.wire, true)
+	for {
+		head, err := c.awaitHead(c.wire, outerHeadLimit)
+		if err == nil {
+			err = plain.req.Parse(head)
+		}
+		if err != nil {
+			c.refuseHead(c.wire, err)
+			return
+		}
+		if plain.req.Method == "CONNECT" {
+			handedOver = c.connect(&plain.req)
+			return
+		}
+		if !plain.forward() {
+			return
+		}
+	}
+}
+
+// awaitHead waits for the next request for as long as a client may be idle, and
+// reads its head.
+func (c *clientConn) awaitHead(w *wire, limit int) (string, error) {
+	c.idle.Store(true)
+	if c.p.draining.Load() {
+		return "", errIdleEnd
+	}
+	w.conn.SetReadDeadline(time.Now().Add(idleTimeout))
+	if err := w.await(); err != nil {
+		return "", errIdleEnd
+	}
+	c.idle.Store(false)
+	return w.readHead(http1.RequestLength, limit, headTimeout)
+}
+
+// errIdleEnd is the end of a connection between two requests: nobody is owed an
+// answer.
+var errIdleEnd = errors.New("connection ended between requests")
+
+// refuseHead answers a head that could not be read or parsed.
+func (c *clientConn) refuseHead(w *wire, err error) {
+	var malformed http1.Error
+	var f *failure
+	switch {
+	case errors.Is(err, errIdleEnd):
+		return
+	case errors.Is(err, http1.ErrTooManyFields):
+		f = failHeadSize.because("the request head has more than %d fields", http1.MaxFields)
+	case errors.As(err, &malformed):
+		f = failMalformed.because("%s", malformed.Error())
+	case errors.Is(err, errHeadTooLarge):
+		f = &failHeadSize
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		f = &failHeadTime
+	default:
+		f = failMalformed.because("the connection ended inside a request head")
+	}
+	r := c.p.begin(c.remote)
+	defer c.p.emit(&r)
+	if c.target != (rules.Target{}) {
+		r.Target, r.Verdict = c.target.String(), rules.Intercept
+	}
+	f.note(&r)
+	c.refuse(w, f, "")
+}
+
+// refuse writes a response of the proxy's own and ends the client's stream. What
+// the client is still sending is read for a moment: closing on unread bytes
+// resets the connection, and the client would never see the answer.
+func (c *clientConn) refuse(w *wire, f *failure, method string) {
+	w.conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
+	if _, err := w.conn.Write(f.response(method)); err != nil {
+		return
+	}
+	if w.closeWrite() != nil {
+		return
+	}
+	w.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+	const enough = 1 << 20
+	io.CopyN(io.Discard, w.conn, enough)
+}
+
+// contain is deferred by every goroutine that serves the connection: an error of
+// ours ends this connection and no other.
+func (c *clientConn) contain() {
+	if recover() == nil {
+		return
+	}
+	c.kill()
+	r := c.p.begin(c.remote)
+	failInternal.note(&r)
+	c.p.emit(&r)
+}
+
+// connect serves a CONNECT request. It reports whether the connection was handed
+// over to net/http.
+func (c *clientConn) connect(req *http1.Request) (handedOver bool) {
+	r := c.p.begin(c.remote)
+	r.Method = "CONNECT"
+	target, err := rules.ParseTarget(req.Target, 0)
+	f, framingErr := req.Framing()
+	switch {
+	case err != nil:
+		return c.refuseConnect(&r, failTarget.because("the target is not valid: %s", printable(err.Error())))
+	case framingErr != nil || f.Kind != http1.NoBody:
+		return c.refuseConnect(&r, failMalformed.because("a CONNECT request has no body"))
+	}
+	r.Target = target.String()
+	d := c.p.policy.Load().set.Decide(target)
+	r.Verdict, r.Reason = d.Verdict, d.Reason
+	c.target, c.named = target, d.Named
+	switch d.Verdict {
+	case rules.Tunnel:
+		c.tunnel(&r)
+		return false
+	case rules.Intercept:
+		return c.intercept(&r)
+	default:
+		return c.refuseConnect(&r, fail(denied(target, d)))
+	}
+}
+
+func (c *clientConn) refuseConnect(r *Record, f *failure) (handedOver bool) {
+	f.note(r)
+	c.p.emit(r)
+	c.refuse(c.wire, f, r.Method)
+	return false
+}
+
+var established = []byte("HTTP/1.1 200 Connection established\r\n\r\n")
+
+// printable keeps what a client sent from reaching logs and terminals as more
+// than text.
+func printable(s string) string {
+	const longest = 300
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), longest)])
+}

@@ -1,0 +1,194 @@
+package proxy
+
+import (
+	"strings"
+
+	"keybearer/rules"
+)
+
+// exchange is one request on its way, in what HTTP/1.1 and HTTP/2 share.
+type exchange struct {
+	Record
+	target    rules.Target
+	named     bool
+	plaintext bool
+	action    *action // what the rule that matched does; nil if none did
+}
+
+// request is what admit needs to know of a request head.
+type request struct {
+	method    string
+	authority string // the Host field or :authority, "" if absent
+	target    string // the request target: path and query as sent
+}
+
+// fields is what rules may read and change in a request head, whichever protocol
+// it came by.
+type fields interface {
+	rules.HeaderMatcher
+	remove(drop func(name string) bool)
+	add(name, value string)
+}
+
+// admit decides whether a request may be sent, and prepares its fields: the
+// first enabled rule that matches puts its headers in, or the request is
+// refused. Nothing reaches the upstream before admit has returned nil.
+func (x *exchange) admit(policy *Policy, r request, h fields) error {
+	x.Method = printable(r.method)
+	path, _, _ := strings.Cut(r.target, "?")
+	x.Path = path
+	switch r.method {
+	case "CONNECT", "TRACE", "TRACK", "PRI":
+		return failMethod.because("%s is not forwarded", r.method)
+	}
+	if !strings.HasPrefix(path, "/") {
+		x.Path = printable(path)
+		return failMalformed.because("the request target is not a path")
+	}
+	if err := x.checkAuthority(r.authority); err != nil {
+		return err
+	}
+	if err := x.decide(policy); err != nil || x.Verdict != rules.Intercept {
+		return err
+	}
+	match := policy.set.Match(rules.Request{
+		Target: x.target, Plaintext: x.plaintext, Method: r.method, Path: path, Header: h,
+	})
+	if match.Rule != nil {
+		x.Rule = match.Rule.Name
+	}
+	switch match.Outcome {
+	case rules.Matched:
+		return x.inject(policy.actions[match.Rule], h)
+	case rules.AmbiguousPath:
+		return &failAmbiguous
+	case rules.PlaintextNotInjected:
+		x.Reason = "plaintext_not_injected"
+	case rules.NoRule:
+		x.Reason = "no rule matches this request; nothing was injected"
+	}
+	return nil
+}
+
+// decide asks the policy in force about the target, for every request: the policy
+// may have changed since the connection was opened.
+func (x *exchange) decide(policy *Policy) error {
+	decide := policy.set.Decide
+	if x.plaintext {
+		decide = policy.set.DecidePlaintext
+	}
+	d := decide(x.target)
+	x.Verdict, x.Reason, x.named = d.Verdict, d.Reason, d.Named
+	if d.Verdict == rules.Deny {
+		return denied(x.target, d)
+	}
+	return nil
+}
+
+func denied(t rules.Target, d rules.Decision) error {
+	return failDenied.because("%s may not be reached through this proxy: %s", t.Host(), d.Reason)
+}
+
+// checkAuthority holds the request to the one target of its connection (I2).
+func (x *exchange) checkAuthority(authority string) error {
+	if authority == "" {
+		return nil
+	}
+	t, err := rules.ParseTarget(authority, x.defaultPort())
+	if err != nil || t != x.target {
+		return failMisdirected.because("the request is for %s, the connection for %s", printable(authority), x.target)
+	}
+	return nil
+}
+
+func (x *exchange) defaultPort() uint16 {
+	if x.plaintext {
+		return 80
+	}
+	return 443
+}
+
+// authority is the Host field or :authority to send: always the target's.
+func (x *exchange) authority() string {
+	if x.target.Port() != x.defaultPort() {
+		return x.target.String()
+	}
+	if x.target.Addr().Is6() {
+		return "[" + x.target.Host() + "]"
+	}
+	return x.target.Host()
+}
+
+// inject sets the rule's headers. The client's own fields of those names go
+// first, in every spelling that some server takes for the same name.
+func (x *exchange) inject(a *action, h fields) error {
+	if a == nil {
+		return &failInternal
+	}
+	if a.err != nil {
+		return &failSecret
+	}
+	h.remove(a.drops)
+	for _, f := range a.fields {
+		h.add(f.Name, f.Value)
+	}
+	x.action, x.Injected = a, a.names
+	return nil
+}
+
+// dropsTrailer reports whether a request's trailer field must not pass: it would
+// come back as a second value of an injected header (I13).
+func (x *exchange) dropsTrailer(name string) bool {
+	return isHopByHop(name) || x.action != nil && x.action.drops(name)
+}
+
+// isHopByHop reports whether a field is about one connection and never forwarded
+// (RFC 9110 section 7.6.1). Transfer-Encoding and Trailer are not among them:
+// the codec writes the framing anew.
+func isHopByHop(name string) bool {
+	switch len(name) {
+	case 2:
+		return strings.EqualFold(name, "TE")
+	case 7:
+		return strings.EqualFold(name, "Upgrade")
+	case 10:
+		return strings.EqualFold(name, "Connection") || strings.EqualFold(name, "Keep-Alive")
+	case 14:
+		return strings.EqualFold(name, "HTTP2-Settings")
+	}
+	return len(name) > 6 && strings.EqualFold(name[:6], "Proxy-")
+}
+
+// dropsFromResponse reports whether a response's field concerns this connection
+// alone. Alt-Svc would move clients to QUIC, past the proxy. Proxy-Status is end
+// to end (RFC 9209 section 2).
+func dropsFromResponse(name string) bool {
+	if strings.EqualFold(name, "Proxy-Status") {
+		return false
+	}
+	return isHopByHop(name) || strings.EqualFold(name, "Alt-Svc")
+}
+
+// sameField reports whether some server takes the two names for one: case is
+// never told apart, and CGI folds - and _ together.
+func sameField(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := 0; i < len(a); i++ {
+		if fold(a[i]) != fold(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func fold(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A'
+	case c == '_':
+		return '-'
+	}
+	return c
+}

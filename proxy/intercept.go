@@ -1,0 +1,128 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"keybearer/rules"
+)
+
+// intercept terminates TLS with a leaf for the target and serves the exchanges
+// inside. It reports whether the connection was handed over to net/http.
+func (c *clientConn) intercept(r *Record) (handedOver bool) {
+	c.Conn.SetDeadline(time.Now().Add(handshakeTimeout + dialTimeout))
+	if _, err := c.Conn.Write(established); err != nil {
+		r.Error, r.Reason = "http_request_error", "the client went away"
+		c.p.emit(r)
+		return false
+	}
+	conn := tls.Server(c, &tls.Config{GetConfigForClient: c.configFor})
+	if err := conn.Handshake(); err != nil {
+		r.Error, r.Reason = "tls_protocol_error", handshakeReason(err)
+		c.p.emit(r)
+		return false
+	}
+	c.Conn.SetDeadline(time.Time{})
+	if conn.ConnectionState().NegotiatedProtocol == protoHTTP2 {
+		return c.p.h2.serve(conn)
+	}
+	inner := newHTTP1(c, newWire(conn), false)
+	inner.serve()
+	return false
+}
+
+const (
+	protoHTTP1 = "http/1.1"
+	protoHTTP2 = "h2"
+)
+
+// configFor answers a ClientHello: it checks that the client wants the host that
+// it named in CONNECT, and mirrors the upstream's choice of protocol, so that no
+// request is ever translated from one protocol to the other.
+func (c *clientConn) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if !c.sameServer(hello.ServerName) {
+		return nil, errServerName
+	}
+	leaf, err := c.p.Authority.Leaf(c.target.Host())
+	if err != nil {
+		return nil, fmt.Errorf("mint leaf for %s: %w", c.target.Host(), err)
+	}
+	config := &tls.Config{
+		Certificates:                []tls.Certificate{*leaf},
+		MinVersion:                  tls.VersionTLS12,
+		DynamicRecordSizingDisabled: true,
+	}
+	if offered := spoken(hello.SupportedProtos); len(hello.SupportedProtos) > 0 {
+		config.NextProtos = []string{c.mirror(hello.Context(), offered)}
+	}
+	return config, nil
+}
+
+var errServerName = errors.New("the server name in the TLS handshake is not the host of the CONNECT request")
+
+// sameServer reports whether the server name is absent or agrees with the target
+// (I2). An IP address is never sent as a server name (RFC 6066 section 3).
+func (c *clientConn) sameServer(name string) bool {
+	if name == "" {
+		return true
+	}
+	t, err := rules.ParseTarget(name, c.target.Port())
+	return err == nil && t == c.target
+}
+
+// spoken returns the protocols of the client's list that keybearer can relay, in
+// the client's order.
+func spoken(offered []string) []string {
+	return slices.DeleteFunc(slices.Clone(offered), func(p string) bool {
+		return p != protoHTTP1 && p != protoHTTP2
+	})
+}
+
+// mirror returns the protocol to select: the one that the upstream selects when
+// it is offered the client's list. If the upstream cannot be reached, the
+// handshake goes on all the same, and the first request gets the reason.
+func (c *clientConn) mirror(ctx context.Context, offered []string) string {
+	if !slices.Contains(offered, protoHTTP2) {
+		return protoHTTP1
+	}
+	proto, err := c.p.upstreams.negotiate(ctx, c, offered)
+	if err != nil {
+		c.dialErr.Store(fail(err))
+		return offered[0]
+	}
+	return proto
+}
+
+// handshakeReason says in words why the client's side of a TLS handshake failed.
+func handshakeReason(err error) string {
+	var alert tls.AlertError
+	switch {
+	case errors.Is(err, errServerName):
+		return errServerName.Error()
+	case errors.As(err, &alert), strings.Contains(err.Error(), "remote error"):
+		return "the client refused the TLS handshake (" + printable(err.Error()) + "); " +
+			"if it does not trust keybearer's CA, give it the file that keybearer ca path names: keybearer env lists the variables"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "the client did not finish the TLS handshake in time"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the client closed the connection during the TLS handshake; " +
+			"if it does not trust keybearer's CA, see keybearer env"
+	}
+	return "the TLS handshake with the client failed: " + printable(err.Error())
+}
+
+// connKey is the context key under which an HTTP/2 request finds its connection.
+type connKey struct{}
+
+func connOf(r *http.Request) *clientConn {
+	c, _ := r.Context().Value(connKey{}).(*clientConn)
+	return c
+}

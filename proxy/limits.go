@@ -1,0 +1,21 @@
+package proxy
+
+import "time"
+
+// The limits of DESIGN 8: what one client may take of memory and time.
+const (
+	outerHeadLimit = 16 << 10 // bytes of a request head to the proxy itself
+	innerHeadLimit = 64 << 10 // bytes of a head inside an intercepted connection
+
+	headTimeout      = 10 * time.Second // from its first byte to the end of a head
+	handshakeTimeout = 10 * time.Second // ClientHello and TLS handshake, either side
+	dialTimeout      = 10 * time.Second
+	responseTimeout  = 15 * time.Minute // until the response head; LLM calls are slow
+	idleTimeout      = 90 * time.Second // between two requests, either side
+	streamTimeout    = 15 * time.Minute // without a byte, in a body or a tunnel
+	lingerTimeout    = 2 * time.Second  // reading on, so that a refusal is not lost in a reset
+
+	maxIdlePerKey = 64   // upstream connections kept for one client and target
+	maxIdle       = 1024 // upstream connections kept in all
+	maxRemembered = 4096 // targets whose protocol is remembered
+)

@@ -1,0 +1,44 @@
+package proxy
+
+import (
+	"time"
+
+	"keybearer/rules"
+)
+
+// Record tells what happened in one exchange or one tunnel, after it ended. It
+// holds no header value, no query and no secret.
+type Record struct {
+	ID       uint64 // counts up from 1 in each Proxy
+	Start    time.Time
+	Duration time.Duration
+
+	Client   string // the client's address, host:port
+	Target   string // host:port, "" if the client named none that is valid
+	Protocol string // "tunnel", "http/1.1", "h2"; "" when refused before any
+	Verdict  rules.Verdict
+
+	Method   string   // "CONNECT" for a tunnel
+	Path     string   // as sent, without the query
+	Rule     string   // name of the rule that acted, "" if none
+	Injected []string // names of the headers that were set; not to be changed
+
+	Status        int   // of the final response, 0 if none was sent
+	BytesReceived int64 // bytes of body, or of tunnel, from the client
+	BytesSent     int64 // bytes of body, or of tunnel, to the client
+
+	Error  string // RFC 9209 error type, "" if all went well
+	Reason string // in words: why it was refused, failed, tunnelled or not injected
+}
+
+// begin opens a record; the caller emits it in a defer.
+func (p *Proxy) begin(client string) Record {
+	return Record{ID: p.recordID.Add(1), Start: time.Now(), Client: client}
+}
+
+func (p *Proxy) emit(r *Record) {
+	if p.Emit != nil {
+		r.Duration = time.Since(r.Start)
+		p.Emit(*r)
+	}
+}

@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"keybearer/proxy/http1"
+)
+
+// respond streams the response whose head is in s.resp to the client. It reports
+// whether the client's connection may be used for another request, and gives the
+// upstream's back if it may be used again.
+func (s *h1) respond(x *exchange, up *upstream) (again bool) {
+	framing, err := s.resp.Framing(s.req.Method)
+	if err != nil {
+		up.close()
+		s.fail(x, responseFailure(err))
+		return false
+	}
+	x.Status = s.resp.Status
+	reusable := s.resp.Minor == 1 && framing.Kind != http1.UntilClose && !s.resp.Header.HasToken("Connection", "close")
+	complete := s.upload.complete()
+	if !complete || framing.Kind == http1.UntilClose {
+		s.closing = true
+	}
+	chunked, err := s.responseHead(framing)
+	if err == nil {
+		err = s.responseBody(x, up, framing, chunked)
+	}
+	s.upload.stop()
+	if err != nil {
+		up.close()
+		s.fail(x, err)
+		return false
+	}
+	if reusable && complete && !s.upload.clientGone() {
+		up.used = true
+		s.p.upstreams.put(up)
+	} else {
+		up.close()
+	}
+	if !complete {
+		s.linger()
+	}
+	return !s.closing && !s.upload.clientGone()
+}
+
+// responseHead puts the head into s.out, as a response of this connection. It
+// reports whether the body is to be sent in chunks.
+func (s *h1) responseHead(framing http1.Framing) (chunked bool, err error) {
+	if err := stripFields(&s.resp.Header, dropsFromResponse); err != nil {
+		return false, &failProtocol
+	}
+	chunked = framing.Kind == http1.Chunked
+	// An HTTP/1.0 client knows no chunks, and where a response may not have a
+	// body a field that frames one would be read as if it had.
+	if s.req.Minor == 0 || s.resp.Status < 200 || s.resp.Status == 204 {
+		chunked = false
+		s.resp.Header.Remove(isTransferEncoding)
+	}
+	if s.resp.Status == 204 {
+		s.resp.Header.Remove(isContentLength)
+	}
+	if s.closing {
+		s.resp.Header = append(s.resp.Header, http1.Field{Name: "Connection", Value: "close"})
+	}
+	s.resp.Minor = 1
+	s.out = s.resp.Append(s.out[:0])
+	return chunked, nil
+}
+
+func isTransferEncoding(name string) bool { return sameField(name, "Transfer-Encoding") }
+func isContentLength(name string) bool    { return sameField(name, "Content-Length") }
+
+// responseBody streams the body. Head and body go out in one write as long as
+// they arrive together; before it waits for the upstream, everything received has
+// been passed on, so that an event stream is not delayed.
+func (s *h1) responseBody(x *exchange, up *upstream, framing http1.Framing, chunked bool) error {
+	s.body.Start(framing)
+	for {
+		content, n, err := s.body.Next(up.received())
+		if err != nil {
+			return responseFailure(err)
+		}
+		if err := s.sendContent(x, content, chunked); err != nil {
+			return err
+		}
+		up.consume(n)
+		switch {
+		case s.body.Done():
+			if chunked {
+				s.body.Trailer.Remove(dropsFromResponse)
+				s.out = http1.AppendTrailer(s.out, s.body.Trailer)
+			}
+			return s.finish()
+		case n > 0:
+			continue
+		}
+		if err := s.answer(); err != nil {
+			return err
+		}
+		up.conn.SetReadDeadline(time.Now().Add(streamTimeout))
+		if err := up.fill(); err != nil {
+			if errors.Is(err, io.EOF) && s.body.Close() {
+				return s.finish()
+			}
+			return responseFailure(err)
+		}
+	}
+}
+
+// sendContent adds a piece of the body to what is pending, and writes when that
+// is enough for a write of its own.
+func (s *h1) sendContent(x *exchange, content []byte, chunked bool) error {
+	if len(content) == 0 {
+		return nil
+	}
+	x.BytesSent += int64(len(content))
+	switch {
+	case chunked:
+		s.out = http1.AppendChunk(s.out, content)
+	case len(s.out)+len(content) <= writeSize:
+		s.out = append(s.out, content...)
+	default:
+		if err := s.answer(); err != nil {
+			return err
+		}
+		s.out = append(s.out, content...)
+	}
+	if len(s.out) < writeSize {
+		return nil
+	}
+	return s.answer()
+}
+
+// writeSize is how many bytes are worth a write of their own: one TLS record.
+const writeSize = 16 << 10
+
+// answer writes what is pending. From here on the client has begun to read the
+// upstream's response.
+func (s *h1) answer() error {
+	s.answered = s.answered || len(s.out) > 0
+	return s.flush()
+}
+
+func (s *h1) finish() error {
+	err := s.answer()
+	if cap(s.out) > 2*writeSize {
+		s.out = nil
+	}
+	return err
+}
+
+// linger tells the client that nothing more will come and reads for a moment what
+// it is still sending: see refuse.
+func (s *h1) linger() {
+	if s.client.closeWrite() != nil {
+		return
+	}
+	s.client.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+	const enough = 1 << 20
+	io.CopyN(io.Discard, s.client.conn, enough)
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+func isMalformed(err error) bool {
+	var malformed http1.Error
+	return errors.As(err, &malformed) || errors.Is(err, errHeadTooLarge)
+}
+
+// responseFailure says what is wrong with a response that could not be read.
+func responseFailure(err error) *failure {
+	var malformed http1.Error
+	switch {
+	case errors.As(err, &malformed):
+		return failProtocol.because("the upstream's response is a %s", malformed.Error())
+	case errors.Is(err, errHeadTooLarge):
+		return failProtocol.because("the upstream's response head is too large")
+	case isTimeout(err):
+		return &failResponseTime
+	}
+	return failIncomplete.because("the upstream closed the connection before the response was complete")
+}

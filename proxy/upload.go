@@ -1,0 +1,248 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"keybearer/proxy/http1"
+)
+
+// upload is the client's side of an exchange: it sends the request, and it
+// watches for a client that hangs up.
+//
+// Most requests have come whole and go out in one write. Only when more of a body
+// is to come, or when the answer is slow, does a second goroutine read from the
+// client, so that request and response flow at the same time and a client that
+// gives up sets the upstream free. There is never more than one reader of the
+// client: the exchange's goroutine reads again only after stop.
+type upload struct {
+	s     *h1
+	x     *exchange
+	up    *upstream
+	body  http1.Decoder
+	coded bool   // the body is sent in chunks
+	out   []byte // to the upstream, not yet written
+
+	mu     sync.Mutex
+	active bool          // an exchange is under way
+	reader chan struct{} // closed when the reading goroutine has ended; nil if there is none
+	slow   *time.Timer   // starts to watch the client
+
+	sent   chan struct{} // closed when the whole request has been sent
+	gone   atomic.Bool   // the client went away
+	broken error         // why the body cannot be read; set before up is closed
+}
+
+const (
+	// slowAnswer is how long an answer may take before the client is watched.
+	slowAnswer = 500 * time.Millisecond
+	// earlyAnswer is how long the end of the body may lag behind the answer to
+	// it: the upstream may answer before the write that it answers has returned.
+	earlyAnswer = 5 * time.Millisecond
+)
+
+func (u *upload) init(s *h1) {
+	u.s = s
+	u.slow = time.AfterFunc(time.Hour, u.watchSlow)
+	u.slow.Stop()
+}
+
+// start sends the request with as much of its body as has been received, and
+// leaves the rest to a goroutine.
+func (u *upload) start(x *exchange, up *upstream, framing http1.Framing) error {
+	u.stop()
+	u.x, u.up, u.broken = x, up, nil
+	u.coded = framing.Kind == http1.Chunked
+	u.body.Start(framing)
+	u.out = u.s.req.Append(u.out[:0])
+	if err := u.take(); err != nil {
+		return err
+	}
+	if err := u.write(); err != nil {
+		return errNoResponse
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.active = true
+	if u.body.Done() {
+		u.sent = closedChan
+		u.slow.Reset(slowAnswer)
+		return nil
+	}
+	u.sent, u.reader = make(chan struct{}), make(chan struct{})
+	go u.run(u.reader)
+	return nil
+}
+
+// closedChan is the sent of every request that went out at once.
+var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// stop ends the reading of the client; what has been received stays received. It
+// may be called more than once.
+func (u *upload) stop() {
+	u.mu.Lock()
+	u.active = false
+	reader := u.reader
+	u.reader = nil
+	u.mu.Unlock()
+	u.slow.Stop()
+	if reader == nil {
+		return
+	}
+	u.s.client.conn.SetReadDeadline(longAgo)
+	select {
+	case <-u.sent:
+	default:
+		u.up.raw.Close() // or it may wait for the upstream to read on
+	}
+	<-reader
+}
+
+// complete reports whether the whole request has been sent.
+func (u *upload) complete() bool {
+	if u.sent == closedChan {
+		return true
+	}
+	select {
+	case <-u.sent:
+		return true
+	case <-time.After(earlyAnswer):
+		return false
+	}
+}
+
+// clientGone reports whether the client was seen to go away.
+func (u *upload) clientGone() bool { return u.gone.Load() }
+
+// run sends the rest of the body, then watches the client.
+func (u *upload) run(ended chan struct{}) {
+	defer close(ended)
+	defer u.s.c.contain()
+	for !u.body.Done() {
+		if err := u.fill(); err != nil {
+			u.abort(err)
+			return
+		}
+		if err := u.takeAndWrite(); err != nil {
+			return
+		}
+	}
+	close(u.sent)
+	u.watch()
+}
+
+// takeAndWrite passes on what has been received.
+func (u *upload) takeAndWrite() error {
+	for {
+		if err := u.take(); err != nil {
+			u.abort(err)
+			return err
+		}
+		if len(u.out) == 0 {
+			return nil
+		}
+		if err := u.write(); err != nil {
+			return err // the upstream may have answered early: the exchange goes on reading
+		}
+	}
+}
+
+// take moves a piece of the body from what has been received to what is pending
+// for the upstream, framed anew.
+func (u *upload) take() error {
+	for len(u.out) < writeSize && !u.body.Done() {
+		content, n, err := u.body.Next(u.s.client.received())
+		if err != nil {
+			return failMalformed.because("the request body is a %s", err)
+		}
+		u.x.BytesReceived += int64(len(content))
+		if u.coded {
+			u.out = http1.AppendChunk(u.out, content)
+		} else {
+			u.out = append(u.out, content...)
+		}
+		u.s.client.consume(n)
+		if u.coded && u.body.Done() {
+			u.body.Trailer.Remove(u.x.dropsTrailer)
+			u.out = http1.AppendTrailer(u.out, u.body.Trailer)
+		}
+		if n == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (u *upload) write() error {
+	u.up.conn.SetWriteDeadline(time.Now().Add(streamTimeout))
+	_, err := u.up.conn.Write(u.out)
+	u.out = u.out[:0]
+	return err
+}
+
+// fill reads from the client, unless the exchange is over.
+func (u *upload) fill() error {
+	u.mu.Lock()
+	if u.active {
+		u.s.client.conn.SetReadDeadline(time.Now().Add(streamTimeout))
+	}
+	u.mu.Unlock()
+	return u.s.client.fill()
+}
+
+// abort ends the exchange because the rest of the body will not come.
+func (u *upload) abort(err error) {
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		u.broken = f
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		u.broken = failHeadTime.because("the request body did not arrive in time")
+	default:
+		u.broken = errClientGone
+		u.gone.Store(true)
+	}
+	u.up.raw.Close()
+}
+
+// failure returns why the request could not be sent, nil if it could. It is
+// called when reading from the upstream has failed.
+func (u *upload) failure() error {
+	u.stop()
+	if u.gone.Load() {
+		return errClientGone
+	}
+	return u.broken
+}
+
+// watchSlow runs in the timer's goroutine when an answer is slow.
+func (u *upload) watchSlow() {
+	u.mu.Lock()
+	if !u.active || u.reader != nil || len(u.s.client.received()) > 0 {
+		u.mu.Unlock()
+		return
+	}
+	ended := make(chan struct{})
+	u.reader = ended
+	u.mu.Unlock()
+	defer close(ended)
+	defer u.s.c.contain()
+	u.watch()
+}
+
+// watch waits until the client sends its next request early, which then stays
+// received, or goes away, which ends the exchange, or until stop.
+func (u *upload) watch() {
+	u.mu.Lock()
+	if u.active {
+		u.s.client.conn.SetReadDeadline(time.Time{})
+	}
+	u.mu.Unlock()
+	if err := u.s.client.await(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		u.gone.Store(true)
+		u.up.raw.Close()
+	}
+}

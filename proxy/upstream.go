@@ -1,0 +1,235 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"keybearer/rules"
+)
+
+// upstreams holds the connections to upstreams that are not in use, and what is
+// remembered of each target.
+type upstreams struct {
+	p         *Proxy
+	sessions  tls.ClientSessionCache
+	transport http.Transport // makes HTTP/2 client connections of dialled ones
+
+	mu       sync.Mutex
+	closed   bool
+	sweeping bool
+	idle     map[upstreamKey][]*upstream
+	idles    int
+	h2       map[upstreamKey]*h2Pool
+	protocol map[protocolKey]string
+}
+
+// upstreamKey is whom a connection may be used for: a response can only ever
+// reach the client for which its connection was made (I12).
+type upstreamKey struct {
+	client    string
+	target    rules.Target
+	plaintext bool
+}
+
+// protocolKey is what an upstream's choice of protocol depends on. A client that
+// offers HTTP/2 alone is not told what was chosen from a longer list.
+type protocolKey struct {
+	target rules.Target
+	http1  bool
+}
+
+// upstream is an HTTP/1.1 connection to an upstream.
+type upstream struct {
+	*wire
+	key    upstreamKey
+	raw    net.Conn
+	reused bool      // it has been idle: the upstream may close it at any moment
+	used   bool      // it has served an exchange
+	since  time.Time // when it became idle
+}
+
+func (u *upstreams) init(p *Proxy) {
+	u.p = p
+	u.sessions = tls.NewLRUClientSessionCache(1024)
+	u.idle = make(map[upstreamKey][]*upstream)
+	u.h2 = make(map[upstreamKey]*h2Pool)
+	u.protocol = make(map[protocolKey]string)
+	u.initTransport()
+}
+
+// http1 returns a connection for one exchange at a time: an idle one, or a new
+// one if fresh is set or none is idle.
+func (u *upstreams) http1(ctx context.Context, key upstreamKey, named, fresh bool) (*upstream, error) {
+	for !fresh {
+		up := u.take(key)
+		if up == nil {
+			break
+		}
+		if up.justOpened() || !stale(up.raw) {
+			up.reused = true
+			return up, nil
+		}
+		up.close()
+	}
+	if key.plaintext {
+		conn, err := u.dial(ctx, key.target, named)
+		if err != nil {
+			return nil, err
+		}
+		return newUpstream(key, conn, conn), nil
+	}
+	conn, err := u.dialTLS(ctx, key.target, named, []string{protoHTTP1})
+	if err != nil {
+		return nil, err
+	}
+	return newUpstream(key, conn, conn.NetConn()), nil
+}
+
+func newUpstream(key upstreamKey, conn, raw net.Conn) *upstream {
+	return &upstream{wire: newWire(conn), key: key, raw: raw}
+}
+
+// justOpened reports whether the connection was made a moment ago, to negotiate,
+// and has served nothing yet. The session tickets of TLS 1.3 may wait on it
+// unread, which would look stale.
+func (up *upstream) justOpened() bool { return !up.used && time.Since(up.since) < time.Second }
+
+func (up *upstream) close() {
+	up.raw.Close()
+	up.release()
+}
+
+// take returns the connection that became idle last, which is the one least
+// likely to be closed by its upstream.
+func (u *upstreams) take(key upstreamKey) *upstream {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	list := u.idle[key]
+	if len(list) == 0 {
+		return nil
+	}
+	up := list[len(list)-1]
+	u.idles--
+	if list[len(list)-1] = nil; len(list) == 1 {
+		delete(u.idle, key)
+	} else {
+		u.idle[key] = list[:len(list)-1]
+	}
+	return up
+}
+
+// put keeps a connection whose last exchange ended cleanly.
+func (u *upstreams) put(up *upstream) {
+	if len(up.received()) > 0 {
+		up.close() // bytes that nobody asked for
+		return
+	}
+	up.release()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed || u.idles >= maxIdle || len(u.idle[up.key]) >= maxIdlePerKey {
+		up.close()
+		return
+	}
+	up.since = time.Now()
+	u.idle[up.key] = append(u.idle[up.key], up)
+	u.idles++
+	u.sweepLater()
+}
+
+// sweepLater arranges for connections that stay idle to be closed.
+func (u *upstreams) sweepLater() {
+	if !u.sweeping {
+		u.sweeping = true
+		time.AfterFunc(idleTimeout/2, u.sweep)
+	}
+}
+
+func (u *upstreams) sweep() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sweeping = false
+	for key, list := range u.idle {
+		fresh := slices.DeleteFunc(list, func(up *upstream) bool {
+			old := u.closed || time.Since(up.since) > idleTimeout
+			if old {
+				up.close()
+				u.idles--
+			}
+			return old
+		})
+		if u.idle[key] = fresh; len(fresh) == 0 {
+			delete(u.idle, key)
+		}
+	}
+	for key, pool := range u.h2 {
+		if pool.sweep(u.closed) {
+			delete(u.h2, key)
+		}
+	}
+	if len(u.idle)+len(u.h2) > 0 && !u.closed {
+		u.sweepLater()
+	}
+}
+
+// close closes the idle connections, and every other once it becomes idle.
+func (u *upstreams) close() {
+	u.mu.Lock()
+	u.closed = true
+	u.mu.Unlock()
+	u.sweep()
+}
+
+// negotiate returns the protocol that the target selects from what the client
+// offered, which holds HTTP/2. The first time this takes a connection, which then
+// serves the client's first request; later the answer is remembered.
+func (u *upstreams) negotiate(ctx context.Context, c *clientConn, offered []string) (string, error) {
+	remembered := protocolKey{c.target, slices.Contains(offered, protoHTTP1)}
+	u.mu.Lock()
+	proto, known := u.protocol[remembered]
+	u.mu.Unlock()
+	if known {
+		return proto, nil
+	}
+	conn, err := u.dialTLS(ctx, c.target, c.named, offered)
+	if err != nil {
+		return "", err
+	}
+	key := upstreamKey{client: c.client, target: c.target}
+	if proto = conn.ConnectionState().NegotiatedProtocol; proto == protoHTTP2 {
+		err = u.addHTTP2(ctx, key, conn)
+	} else {
+		proto = protoHTTP1
+		u.put(newUpstream(key, conn, conn.NetConn()))
+	}
+	if err != nil {
+		return "", err
+	}
+	u.remember(remembered, proto)
+	return proto, nil
+}
+
+func (u *upstreams) remember(key protocolKey, proto string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.protocol) >= maxRemembered {
+		clear(u.protocol) // to be asked again is cheap, and rare
+	}
+	u.protocol[key] = proto
+}
+
+func (u *upstreams) forget(t rules.Target) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.protocol, protocolKey{t, true})
+	delete(u.protocol, protocolKey{t, false})
+}
+
+// errNotHTTP2 says that an upstream which used to select HTTP/2 did not.
+var errNotHTTP2 = errors.New("the upstream no longer selects HTTP/2")

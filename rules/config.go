@@ -1,0 +1,59 @@
+package rules
+
+import "fmt"
+
+// Config is the policy as written: the proxy_config of the LangSmith API, key
+// for key, and the few keys that keybearer adds. internal/config decodes it;
+// [Compile] gives it meaning.
+type Config struct {
+	Rules         []RuleConfig         `yaml:"rules" doc:"Which requests get which headers; the first enabled rule that matches acts, alone."`
+	NoProxy       []string             `yaml:"no_proxy" doc:"Hosts that are tunnelled untouched, whatever the rules say: names, .suffixes, patterns, IPs, CIDRs, each with an optional :port."`
+	AccessControl *AccessControlConfig `yaml:"access_control" doc:"Which hosts may be reached at all; exactly one of the two lists."`
+}
+
+// RuleConfig is one entry of rules.
+type RuleConfig struct {
+	Name            string            `yaml:"name" doc:"Required; unique; used in logs."`
+	Description     string            `yaml:"description" doc:"For people."`
+	Enabled         *bool             `yaml:"enabled" doc:"Default true."`
+	MatchHosts      []string          `yaml:"match_hosts" doc:"Required, at least one: api.openai.com, *.github.com, s3.*.amazonaws.com; optional :port or :*, default 443."`
+	MatchPaths      []string          `yaml:"match_paths" doc:"Globs on the path without the query; empty = every path. A trailing /* spans segments."`
+	MatchMethods    []string          `yaml:"match_methods" doc:"Empty = every method."`
+	MatchHeaders    []string          `yaml:"match_headers" doc:"\"name: value\", exact; all must hold."`
+	InjectHeaders   map[string]string `yaml:"inject_headers" doc:"Header name to value; ${NAME} is replaced by the secret NAME, $$ is a literal $."`
+	Headers         []HeaderConfig    `yaml:"headers" doc:"LangSmith's present form of inject_headers."`
+	BasicAuth       *BasicAuthConfig  `yaml:"basic_auth" doc:"Sets Authorization: Basic."`
+	RemoveHeaders   []string          `yaml:"remove_headers" doc:"Header names taken out of the request."`
+	EnvVars         map[string]string `yaml:"env_vars" doc:"Dummy variables for tools that refuse to start without one; handed out by run and env."`
+	ScrubResponses  string            `yaml:"scrub_responses" doc:"Which response bodies injected values are masked in." enum:"text,all,off"`
+	AllowPlaintext  bool              `yaml:"allow_plaintext" doc:"Inject into plain http:// requests too; exact hosts only."`
+	AllowBroadHosts bool              `yaml:"allow_broad_hosts" doc:"Permit a host pattern that spans a public suffix."`
+}
+
+// HeaderConfig is one entry of headers.
+type HeaderConfig struct {
+	Name  string `yaml:"name" doc:"Header name."`
+	Type  string `yaml:"type" doc:"workspace_secret: {NAME} is a reference; plaintext: a literal; opaque: a literal treated as a secret." enum:"workspace_secret,plaintext,opaque"`
+	Value string `yaml:"value" doc:"The value."`
+}
+
+// BasicAuthConfig is the value of basic_auth; both parts may hold references.
+type BasicAuthConfig struct {
+	Username string `yaml:"username" doc:"May hold ${NAME}."`
+	Password string `yaml:"password" doc:"May hold ${NAME}."`
+}
+
+// AccessControlConfig is the value of access_control.
+type AccessControlConfig struct {
+	AllowList []string `yaml:"allow_list" doc:"Only these hosts: patterns, CIDRs, ~regex, each with an optional :port."`
+	DenyList  []string `yaml:"deny_list" doc:"All but these hosts."`
+}
+
+// A Problem is something wrong, or doubtful, in a Config.
+type Problem struct {
+	Path    string // where: "rules[1].match_hosts[0]"
+	Message string // what, in words, with the next step
+	Warning bool   // doubtful only: the policy still compiles
+}
+
+func (p Problem) String() string { return fmt.Sprintf("%s: %s", p.Path, p.Message) }
