@@ -129,11 +129,57 @@ func (x *exchange) inject(a *action, h fields) error {
 		return &failSecret
 	}
 	h.remove(a.drops)
+	if a.scrub != rules.ScrubOff && a.needles() != nil {
+		// A compressed response could not be searched (I15).
+		h.remove(isAcceptEncoding)
+		h.add("Accept-Encoding", "identity")
+	}
 	for _, f := range a.fields {
 		h.add(f.Name, f.Value)
 	}
 	x.action, x.Injected = a, a.names
 	return nil
+}
+
+func isAcceptEncoding(name string) bool { return strings.EqualFold(name, "Accept-Encoding") }
+
+// needles returns what must not come back in the response's head, nil if
+// anything may.
+func (x *exchange) needles() *needles {
+	if x.action == nil || x.action.scrub == rules.ScrubOff {
+		return nil
+	}
+	return x.action.needles()
+}
+
+// bodyNeedles returns what must not come back in a body with these fields, nil
+// if anything may. A body in which it cannot be searched for is a failure.
+func (x *exchange) bodyNeedles(mediaType, coding string) (*needles, error) {
+	n := x.needles()
+	if n == nil || x.action.scrub == rules.ScrubText && !isText(mediaType) {
+		return nil, nil
+	}
+	if coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, failProtocol.because("the upstream encoded the response although it was asked not to, " +
+			"so it cannot be searched for the secret (the rule may say scrub_responses: off)")
+	}
+	return n, nil
+}
+
+// isText reports whether a Content-Type is of text. None at all may be.
+func isText(mediaType string) bool {
+	mediaType, _, _ = strings.Cut(strings.ToLower(mediaType), ";")
+	mediaType = strings.TrimSpace(mediaType)
+	kind, subtype, _ := strings.Cut(mediaType, "/")
+	if kind == "" || kind == "text" || kind == "multipart" || kind == "message" {
+		return true
+	}
+	for _, word := range []string{"json", "xml", "javascript", "ecmascript", "yaml", "graphql", "urlencoded", "toml", "csv"} {
+		if strings.Contains(subtype, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // dropsTrailer reports whether a request's trailer field must not pass: it would

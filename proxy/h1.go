@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +24,8 @@ type h1 struct {
 	req      http1.Request
 	resp     http1.Response
 	body     http1.Decoder // of the response
+	masker   *masker       // of the response's body, nil if it is not searched
+	clean    []byte        // what the masker let pass, before it is pending
 	out      []byte        // to the client, not yet written
 	upload   upload
 	upgrade  bool // the client asks for a WebSocket
@@ -72,24 +73,6 @@ func (s *h1) forward() bool {
 	s.req.Target = path
 	x.target = target
 	return s.exchange(&x)
-}
-
-// cutAbsolute splits the absolute form of a request target (RFC 9112 section
-// 3.2.2), scheme http, into authority and path with query.
-func cutAbsolute(target string) (authority, path string, ok bool) {
-	const scheme = "http://"
-	if len(target) < len(scheme) || !strings.EqualFold(target[:len(scheme)], scheme) {
-		return "", "", false
-	}
-	rest := target[len(scheme):]
-	end := strings.IndexAny(rest, "/?")
-	switch {
-	case end < 0:
-		return rest, "/", true
-	case rest[end] == '?':
-		return rest[:end], "/" + rest[end:], true
-	}
-	return rest[:end], rest[end:], true
 }
 
 func (s *h1) refuseEarly(x *exchange, f *failure) (again bool) {
@@ -150,67 +133,6 @@ func (s *h1) admit(x *exchange) (http1.Framing, error) {
 	}
 	s.setHost(x.authority())
 	return framing, nil
-}
-
-func (s *h1) wantsWebSocket(f http1.Framing) bool {
-	upgrade, ok := s.req.Header.Get("Upgrade")
-	return ok && s.req.Minor == 1 && s.req.Method == "GET" && f.Kind == http1.NoBody &&
-		strings.EqualFold(upgrade, "websocket") && s.req.Header.Count("Upgrade") == 1 &&
-		s.req.Header.HasToken("Connection", "Upgrade")
-}
-
-// stripConnection removes the fields that are about the client's connection,
-// those that its Connection field names among them (RFC 9110 section 7.6.1). For
-// a WebSocket it writes the two that ask for one anew.
-func (s *h1) stripConnection() error {
-	if err := stripFields(&s.req.Header, isHopByHop); err != nil {
-		return err
-	}
-	if s.upgrade {
-		s.req.Header = append(s.req.Header, upgradeFields[:]...)
-	}
-	return nil
-}
-
-var upgradeFields = [...]http1.Field{{Name: "Connection", Value: "Upgrade"}, {Name: "Upgrade", Value: "websocket"}}
-
-// stripFields removes hop-by-hop fields and those that a Connection field names.
-// It may not name what frames or routes the message: to drop those would make it
-// another message.
-func stripFields(h *http1.Header, drops func(name string) bool) error {
-	var named []string
-	for _, f := range *h {
-		if !strings.EqualFold(f.Name, "Connection") {
-			continue
-		}
-		for option := range strings.SplitSeq(f.Value, ",") {
-			switch option = strings.ToLower(strings.Trim(option, " \t")); option {
-			case "", "close", "keep-alive", "upgrade", "te":
-			case "host", "content-length", "transfer-encoding", "trailer":
-				return failMalformed.because("the Connection field names a field that frames or routes the message")
-			default:
-				named = append(named, option)
-			}
-		}
-	}
-	if len(named) > http1.MaxFields {
-		return failMalformed.because("the Connection field names more fields than a message may have")
-	}
-	h.Remove(func(name string) bool {
-		return drops(name) || slices.ContainsFunc(named, func(n string) bool { return strings.EqualFold(n, name) })
-	})
-	return nil
-}
-
-// setHost makes the Host field the target's, whatever spelling of it was sent.
-func (s *h1) setHost(authority string) {
-	for i := range s.req.Header {
-		if strings.EqualFold(s.req.Header[i].Name, "Host") {
-			s.req.Header[i].Value = authority
-			return
-		}
-	}
-	s.req.Header = append(http1.Header{{Name: "Host", Value: authority}}, s.req.Header...)
 }
 
 // send sends the request and reads the response head. A connection that was idle
@@ -277,7 +199,7 @@ func (s *h1) roundTrip(x *exchange, up *upstream, framing http1.Framing) error {
 		case s.resp.Status >= 200:
 			return nil
 		}
-		if err := s.informational(); err != nil {
+		if err := s.informational(x); err != nil {
 			return err
 		}
 	}
@@ -293,12 +215,12 @@ func (s *h1) readResponse(up *upstream) error {
 
 // informational passes a 1xx response on, except to HTTP/1.0 (RFC 9110 section
 // 15.2).
-func (s *h1) informational() error {
+func (s *h1) informational(x *exchange) error {
 	if s.req.Minor == 0 {
 		return nil
 	}
-	if err := stripFields(&s.resp.Header, dropsFromResponse); err != nil {
-		return &failProtocol
+	if err := s.cleanHead(x); err != nil {
+		return err
 	}
 	s.resp.Minor = 1
 	s.out = s.resp.Append(s.out[:0])
@@ -319,8 +241,8 @@ func (s *h1) switchProtocols(x *exchange, up *upstream) {
 	defer up.close()
 	s.upload.stop()
 	x.Status = s.resp.Status
-	if err := stripFields(&s.resp.Header, dropsFromResponse); err != nil {
-		s.fail(x, &failProtocol)
+	if err := s.cleanHead(x); err != nil {
+		s.fail(x, err)
 		return
 	}
 	s.resp.Header = append(s.resp.Header, upgradeFields[:]...)
@@ -366,22 +288,4 @@ func (s *h1) fail(x *exchange, err error) {
 	}
 	f.note(&x.Record)
 	s.c.refuse(s.client, f, s.req.Method)
-}
-
-// fieldList is a request's fields as admit sees them.
-type fieldList http1.Header
-
-func (l *fieldList) HasField(name, value string) bool {
-	for _, f := range *l {
-		if strings.EqualFold(f.Name, name) && f.Value == value {
-			return true
-		}
-	}
-	return false
-}
-
-func (l *fieldList) remove(drop func(name string) bool) { (*http1.Header)(l).Remove(drop) }
-
-func (l *fieldList) add(name, value string) {
-	*l = append(*l, http1.Field{Name: name, Value: value})
 }

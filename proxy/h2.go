@@ -8,7 +8,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
 	"strings"
@@ -131,13 +130,12 @@ func (h *h2Server) exchange(x *exchange, c *clientConn, w http.ResponseWriter, r
 	if err != nil {
 		return err
 	}
-	resp, err := conn.RoundTrip(out.WithContext(withInformational(r.Context(), w)))
+	resp, err := conn.RoundTrip(out.WithContext(x.withInformational(r.Context(), w)))
 	if err != nil {
 		return roundTripFailure(err)
 	}
 	defer resp.Body.Close()
-	*answered = true
-	return x.respondHTTP2(w, resp)
+	return x.respondHTTP2(w, resp, answered)
 }
 
 // admit checks the request and returns the one to send: the same path and fields,
@@ -194,85 +192,6 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		fieldMap(b.trailer).remove(b.x.dropsTrailer)
 	}
 	return n, err
-}
-
-// withInformational passes 1xx responses on.
-func withInformational(ctx context.Context, w http.ResponseWriter) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
-			if status == http.StatusContinue {
-				return nil // net/http's server sends its own when the body is read
-			}
-			h := w.Header()
-			copyFields(h, http.Header(header))
-			w.WriteHeader(status)
-			clear(h)
-			return nil
-		},
-	})
-}
-
-// respondHTTP2 streams a response to the client.
-func (x *exchange) respondHTTP2(w http.ResponseWriter, resp *http.Response) error {
-	x.Status = resp.StatusCode
-	h := w.Header()
-	copyFields(h, resp.Header)
-	for _, name := range []string{"Date", "Content-Type"} {
-		if _, ok := h[name]; !ok {
-			h[name] = nil // or net/http makes one up
-		}
-	}
-	w.WriteHeader(resp.StatusCode)
-	// Without a body the head itself ends the stream: gRPC tells "trailers only"
-	// responses by that.
-	if resp.Body != http.NoBody {
-		if err := x.copyBody(w, resp.Body); err != nil {
-			return err
-		}
-	}
-	for name, values := range resp.Trailer {
-		if !dropsFromResponse(name) {
-			h[http.TrailerPrefix+name] = values
-		}
-	}
-	return nil
-}
-
-// copyBody copies and flushes whatever has arrived, so that an event stream is not
-// delayed.
-func (x *exchange) copyBody(w http.ResponseWriter, body io.Reader) error {
-	flush := http.NewResponseController(w).Flush
-	if err := flush(); err != nil {
-		return err
-	}
-	buf := buffers.Get().(*[]byte)
-	defer putBuffer(buf)
-	for {
-		n, err := body.Read(*buf)
-		if n > 0 {
-			if _, err := w.Write((*buf)[:n]); err != nil {
-				return err
-			}
-			if err := flush(); err != nil {
-				return err
-			}
-			x.BytesSent += int64(n)
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func copyFields(dst, src http.Header) {
-	for name, values := range src {
-		if !dropsFromResponse(name) {
-			dst[name] = values
-		}
-	}
 }
 
 // roundTripFailure says why an HTTP/2 upstream did not answer. Its error is not

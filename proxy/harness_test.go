@@ -13,8 +13,10 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +40,7 @@ type fixture struct {
 
 	mu       sync.Mutex
 	records  []Record
+	seen     int // records that were asked for
 	arrived  chan struct{}
 	received bytes.Buffer // by all clients
 }
@@ -104,7 +107,12 @@ func startWith(t *testing.T, c rules.Config, upstreams map[string]string, set fu
 
 func (f *fixture) setPolicy(c rules.Config, values map[string]string) {
 	f.t.Helper()
-	set, problems := rules.Compile(c, rules.Tunnel)
+	f.setPolicyFor(c, rules.Tunnel, values)
+}
+
+func (f *fixture) setPolicyFor(c rules.Config, unmatched rules.Verdict, values map[string]string) {
+	f.t.Helper()
+	set, problems := rules.Compile(c, unmatched)
 	if set == nil {
 		f.t.Fatalf("compile: %v", problems)
 	}
@@ -137,7 +145,21 @@ func (f *fixture) record() Record {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.records[len(f.records)-1-len(f.arrived)]
+	f.seen++
+	return f.records[f.seen-1]
+}
+
+// end closes the proxy once its clients have ended and returns all records.
+func (f *fixture) end() []Record {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := f.proxy.Shutdown(ctx); err != nil {
+		f.t.Errorf("shutdown: %v", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.records)
 }
 
 // dial opens a connection to the proxy and keeps what is received on it.
@@ -223,9 +245,10 @@ func text(t *testing.T, resp *http.Response) string {
 
 // capture is a raw TLS upstream that keeps every byte it receives.
 type capture struct {
-	addr string
-	mu   sync.Mutex
-	got  bytes.Buffer
+	addr  string
+	conns atomic.Int32 // accepted so far
+	mu    sync.Mutex
+	got   bytes.Buffer
 }
 
 // serveRaw runs an upstream for host. For each connection it calls handle, whose
@@ -254,6 +277,7 @@ func serveListener(t *testing.T, l net.Listener, handle func(conn net.Conn)) *ca
 			if err != nil {
 				return
 			}
+			c.conns.Add(1)
 			conn.SetDeadline(time.Now().Add(30 * time.Second))
 			group.Go(func() {
 				defer conn.Close()

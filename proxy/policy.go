@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"keybearer/proxy/http1"
 	"keybearer/rules"
@@ -23,6 +24,9 @@ type action struct {
 	names  []string      // their names, for records
 	gone   []string      // names of what is removed and not set
 	err    error         // why the rule cannot act; its requests are refused
+
+	scrub   rules.Scrub
+	needles func() *needles // what must not come back; made when it is first needed
 }
 
 // SecretError says that a rule cannot act because one of its secrets is not
@@ -53,10 +57,11 @@ func NewPolicy(set *rules.Set, lookup func(name string) (secrets.Value, error)) 
 }
 
 func newAction(rule *rules.Rule, lookup func(name string) (secrets.Value, error)) *action {
-	a := &action{gone: rule.Remove}
+	a := &action{gone: rule.Remove, scrub: rule.Scrub}
 	var errs []error
+	var secret []string
 	for _, injection := range rule.Injections {
-		value, _, err := injection.Expand(func(name string) (string, error) {
+		value, parts, err := injection.Expand(func(name string) (string, error) {
 			v, err := lookup(name)
 			if err != nil {
 				errs = append(errs, &SecretError{Rule: rule.Name, Secret: name, Err: err})
@@ -69,9 +74,15 @@ func newAction(rule *rules.Rule, lookup func(name string) (secrets.Value, error)
 		}
 		a.fields = append(a.fields, http1.Field{Name: injection.Name, Value: value})
 		a.names = append(a.names, injection.Name)
+		if injection.Secret() {
+			secret = append(secret, parts...)
+			secret = append(secret, value)
+		}
 	}
+	a.needles = sync.OnceValue(func() *needles { return newNeedles(secret) })
 	if a.err = errors.Join(errs...); a.err != nil {
 		a.fields = nil // nothing half-expanded stays around
+		a.needles = func() *needles { return nil }
 	}
 	return a
 }

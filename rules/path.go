@@ -20,7 +20,59 @@ type form struct {
 	overflow bool // there are more than maxForms
 }
 
-// appendForms appends every reading of a raw path that some server might use:
+// A pathReader compares one raw path with the patterns of rules. It finds the
+// forms when they are first needed; the common path has only one and needs none.
+type pathReader struct {
+	raw   string
+	plain bool
+	forms []form
+}
+
+// match compares every form with the patterns; each form may match another
+// pattern. For someForms, with and without are a form that does and one that
+// does not match.
+func (r *pathReader) match(patterns []pathPattern) (v pathVerdict, with, without string) {
+	if r.forms == nil && !r.plain {
+		if r.plain = plainPath(r.raw); !r.plain {
+			r.forms = pathForms(r.raw)
+		}
+	}
+	if r.plain {
+		if matchesAny(patterns, 0, r.raw) {
+			return everyForm, "", ""
+		}
+		return noPath, "", ""
+	}
+	matched, missed := false, false
+	for _, f := range r.forms {
+		switch {
+		case f.overflow:
+			matched, missed, without = true, true, "too many readings to compare"
+		case matchesAny(patterns, f.decoded, f.path):
+			matched, with = true, f.path
+		default:
+			missed, without = true, f.path
+		}
+	}
+	switch {
+	case !matched:
+		return noPath, "", ""
+	case !missed:
+		return everyForm, "", ""
+	}
+	return someForms, with, without
+}
+
+// A pathVerdict is what the patterns of a rule say to the forms of a path.
+type pathVerdict uint8
+
+const (
+	noPath pathVerdict = iota
+	everyForm
+	someForms
+)
+
+// pathForms returns every reading of a raw path that some server might use:
 // whatever can be reached from it by these steps in any order.
 //
 //   - percent-decoding, at most twice
@@ -34,11 +86,8 @@ type form struct {
 // group%2Fname and in npm's @scope%2fname can stand in a pattern, where it means
 // a slash inside a name and not one between segments. For a trailing /* both are
 // the same.
-func appendForms(dst []form, raw string) []form {
-	if plainPath(raw) {
-		return append(dst, form{path: raw})
-	}
-	forms := append(dst, form{path: upperTriplets(raw)})
+func pathForms(raw string) []form {
+	forms := []form{{path: upperTriplets(raw)}}
 	for i := 0; i < len(forms); i++ {
 		f := forms[i]
 		next := []form{

@@ -42,7 +42,7 @@ func TestPaths(t *testing.T) {
 		},
 		{patterns: "/*", all: []string{"/", "/a", "/a/b", "/../a", "/%2e%2e/a", "//a"}, none: []string{"", "*"}},
 		{patterns: "/v1/chat", all: []string{"/v1/chat"}, none: []string{"/v1/chat/", "/v1/chats", "/v1/Chat"}, confused: []string{"/v1/%63hat", "/v1//chat", "/v1/chat;x"}},
-		{patterns: "/a/*/c", all: []string{"/a/b/c", "/a//c/../c/../b/c"[:0] + "/a/x%20y/c"}, none: []string{"/a/c", "/a/b/d/c"}, confused: []string{"/a/b%2Fd/c", "/a/..%2f/c"}},
+		{patterns: "/a/*/c", all: []string{"/a/b/c", "/a/x%20y/c"}, none: []string{"/a/c", "/a/b/d/c"}, confused: []string{"/a/b%2Fd/c", "/a/..%2f/c"}},
 		{patterns: "/a/**/c", all: []string{"/a/b/c", "/a/b/d/c", "/a/b%2Fd/c"}, none: []string{"/a/c"}, confused: []string{"/a/../b/c"}},
 		{patterns: "/a?c", all: []string{"/abc"}, none: []string{"/ac", "/abbc", "/a/c"}},
 		{patterns: "/{v1,v2}/{a,b*}", all: []string{"/v1/a", "/v2/bx"}, none: []string{"/v3/a", "/v1/c", "/v1/b/x"}},
@@ -65,7 +65,7 @@ func TestPaths(t *testing.T) {
 			patterns := pathPatterns(t, splitPatterns(tt.patterns)...)
 			for want, paths := range map[pathVerdict][]string{everyForm: tt.all, noPath: tt.none, someForms: tt.confused} {
 				for _, p := range paths {
-					if got, with, without := matchForms(patterns, appendForms(nil, p)); got != want {
+					if got, with, without := (&pathReader{raw: p}).match(patterns); got != want {
 						t.Errorf("%s: verdict %d, want %d (matching %q, not %q)", p, got, want, with, without)
 					}
 				}
@@ -110,7 +110,7 @@ func TestPathPatternErrors(t *testing.T) {
 func TestPathPatternMatchesItself(t *testing.T) {
 	for _, pattern := range []string{"/", "/a", "/a/", "/*", "/a/*", "/a/**/b", "/a%2Fb", "/a%2Fb/*", "/%41", "/%2A", "/%252A", "/a%20b", "/.well-known/*", "/a..b", "/...", "/a%25"} {
 		p := strings.ReplaceAll(pattern, "*", "x")
-		if got, with, without := matchForms(pathPatterns(t, pattern), appendForms(nil, p)); got != everyForm {
+		if got, with, without := (&pathReader{raw: p}).match(pathPatterns(t, pattern)); got != everyForm {
 			t.Errorf("%s on %s: verdict %d (matching %q, not %q)", pattern, p, got, with, without)
 		}
 	}
@@ -137,7 +137,7 @@ func TestPathMatchingIsLinear(t *testing.T) {
 		"many readings": "/" + strings.Repeat(`..;a%252f\.%2e//`, 250),
 	} {
 		start := time.Now()
-		matchForms(patterns, appendForms(nil, p))
+		(&pathReader{raw: p}).match(patterns)
 		if d := time.Since(start); d > 2*time.Second {
 			t.Errorf("%s: %v", name, d)
 		}
@@ -145,11 +145,12 @@ func TestPathMatchingIsLinear(t *testing.T) {
 }
 
 func TestTooManyReadingsAreAmbiguous(t *testing.T) {
-	forms := appendForms(nil, `/a;b%253bc\..%255c..//.%252e/d;%3be/f\;g/..;/%2e;/x`)
+	const confusing = `/a;b%253bc\..%255c..//.%252e/d;%3be/f\;g/..;/%2e;/x`
+	forms := pathForms(confusing)
 	if len(forms) != maxForms+1 || !forms[maxForms].overflow {
 		t.Fatalf("%d forms; the test needs a more confusing path", len(forms))
 	}
-	if got, _, _ := matchForms(pathPatterns(t, "/*"), forms); got != someForms {
+	if got, _, _ := (&pathReader{raw: confusing}).match(pathPatterns(t, "/*")); got != someForms {
 		t.Errorf("verdict %d, want %d", got, someForms)
 	}
 }
@@ -194,7 +195,7 @@ func FuzzPath(f *testing.F) {
 	}
 	patterns := pathPatterns(f, "/v1/*")
 	f.Fuzz(func(t *testing.T, raw string) {
-		if v, _, _ := matchForms(patterns, appendForms(nil, raw)); v != everyForm {
+		if v, _, _ := (&pathReader{raw: raw}).match(patterns); v != everyForm {
 			return
 		}
 		for name, read := range servers {
@@ -202,8 +203,8 @@ func FuzzPath(f *testing.F) {
 				t.Fatalf("%q matches, and a server that reads %q sees %q", raw, name, got)
 			}
 		}
-		for _, form := range appendForms(nil, raw) {
-			if v, _, _ := matchForms(patterns, appendForms(nil, form.path)); form.decoded == 0 && v != everyForm {
+		for _, form := range pathForms(raw) {
+			if v, _, _ := (&pathReader{raw: form.path}).match(patterns); form.decoded == 0 && v != everyForm {
 				t.Fatalf("%q matches, its form %q does not", raw, form.path)
 			}
 		}

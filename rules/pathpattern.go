@@ -3,7 +3,6 @@ package rules
 import (
 	"errors"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -29,38 +28,14 @@ func (g *pathGlob) matches(path string) bool {
 	return path == g.text
 }
 
-// A pathVerdict is what the patterns of a rule say to the forms of a path.
-type pathVerdict uint8
-
-const (
-	noPath pathVerdict = iota
-	everyForm
-	someForms
-)
-
-// matchForms compares every form with the patterns; each form may match another
-// pattern. For someForms, with and without are a form that does and one that
-// does not match.
-func matchForms(patterns []pathPattern, forms []form) (v pathVerdict, with, without string) {
-	matched, missed := false, false
-	for _, f := range forms {
-		if f.overflow {
-			matched, missed, without = true, true, "too many readings to compare"
-			break
-		}
-		if slices.ContainsFunc(patterns, func(p pathPattern) bool { return p[f.decoded].matches(f.path) }) {
-			matched, with = true, f.path
-		} else {
-			missed, without = true, f.path
+// matchesAny reports whether a path decoded so many times matches a pattern.
+func matchesAny(patterns []pathPattern, decoded int, path string) bool {
+	for i := range patterns {
+		if patterns[i][decoded].matches(path) {
+			return true
 		}
 	}
-	switch {
-	case !matched:
-		return noPath, "", ""
-	case !missed:
-		return everyForm, "", ""
-	}
-	return someForms, with, without
+	return false
 }
 
 // parsePathPattern reads one entry of match_paths. Braces make it several.

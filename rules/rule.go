@@ -87,7 +87,7 @@ const (
 
 // try compares a request with a rule, one of whose hosts p is. The path comes
 // last: an ambiguous one is only refused if all else matches.
-func (r *Rule) try(q *Request, p *hostPattern, forms *[]form) stage {
+func (r *Rule) try(q *Request, p *hostPattern, path *pathReader) stage {
 	if !p.matches(q.Target) {
 		return failedHost
 	}
@@ -104,10 +104,7 @@ func (r *Rule) try(q *Request, p *hostPattern, forms *[]form) stage {
 	}
 	readings := everyForm
 	if len(r.paths) > 0 {
-		if len(*forms) == 0 {
-			*forms = appendForms(*forms, q.Path)
-		}
-		readings, _, _ = matchForms(r.paths, *forms)
+		readings, _, _ = path.match(r.paths)
 	}
 	switch {
 	case readings == noPath:
@@ -136,7 +133,7 @@ func (r *Rule) why(q *Request, at stage) string {
 	case failedPlaintext:
 		return "all matches, but nothing is injected into plain HTTP without allow_plaintext"
 	case failedReadings:
-		_, with, without := matchForms(r.paths, appendForms(nil, q.Path))
+		_, with, without := (&pathReader{raw: q.Path}).match(r.paths)
 		return "the path is ambiguous: read as " + with + " it matches, read as " + without + " it does not"
 	}
 	return "all conditions hold"

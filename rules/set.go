@@ -150,8 +150,7 @@ func (s *Set) match(q *Request, stages []stage) Match {
 		return Match{}
 	}
 	var (
-		one   [1]form // keeps the common case off the heap
-		forms = one[:0]
+		path  = pathReader{raw: q.Path}
 		best  Match
 		plain *Rule // the first that would act if this were not plain HTTP
 	)
@@ -160,7 +159,7 @@ func (s *Set) match(q *Request, stages []stage) Match {
 			if best.Rule != nil && p.order >= best.Rule.order {
 				break
 			}
-			at := p.rule.try(q, p, &forms)
+			at := p.rule.try(q, p, &path)
 			if stages != nil {
 				stages[p.order] = max(stages[p.order], at)
 			}

@@ -25,7 +25,7 @@ func (s *h1) respond(x *exchange, up *upstream) (again bool) {
 	if !complete || framing.Kind == http1.UntilClose {
 		s.closing = true
 	}
-	chunked, err := s.responseHead(framing)
+	chunked, err := s.responseHead(x, framing)
 	if err == nil {
 		err = s.responseBody(x, up, framing, chunked)
 	}
@@ -49,9 +49,12 @@ func (s *h1) respond(x *exchange, up *upstream) (again bool) {
 
 // responseHead puts the head into s.out, as a response of this connection. It
 // reports whether the body is to be sent in chunks.
-func (s *h1) responseHead(framing http1.Framing) (chunked bool, err error) {
-	if err := stripFields(&s.resp.Header, dropsFromResponse); err != nil {
-		return false, &failProtocol
+func (s *h1) responseHead(x *exchange, framing http1.Framing) (chunked bool, err error) {
+	if err := s.cleanHead(x); err != nil {
+		return false, err
+	}
+	if s.masker, err = s.bodyMasker(x, framing); err != nil {
+		return false, err
 	}
 	chunked = framing.Kind == http1.Chunked
 	// An HTTP/1.0 client knows no chunks, and where a response may not have a
@@ -69,6 +72,20 @@ func (s *h1) responseHead(framing http1.Framing) (chunked bool, err error) {
 	s.resp.Minor = 1
 	s.out = s.resp.Append(s.out[:0])
 	return chunked, nil
+}
+
+// bodyMasker returns a masker if the body is to be searched, else nil.
+func (s *h1) bodyMasker(x *exchange, framing http1.Framing) (*masker, error) {
+	if framing.Kind == http1.NoBody {
+		return nil, nil
+	}
+	mediaType, _ := s.resp.Header.Get("Content-Type")
+	coding, _ := s.resp.Header.Get("Content-Encoding")
+	n, err := x.bodyNeedles(mediaType, coding)
+	if n == nil || err != nil {
+		return nil, err
+	}
+	return &masker{n: n}, nil
 }
 
 func isTransferEncoding(name string) bool { return sameField(name, "Transfer-Encoding") }
@@ -90,11 +107,7 @@ func (s *h1) responseBody(x *exchange, up *upstream, framing http1.Framing, chun
 		up.consume(n)
 		switch {
 		case s.body.Done():
-			if chunked {
-				s.body.Trailer.Remove(dropsFromResponse)
-				s.out = http1.AppendTrailer(s.out, s.body.Trailer)
-			}
-			return s.finish()
+			return s.endBody(x, chunked)
 		case n > 0:
 			continue
 		}
@@ -104,7 +117,7 @@ func (s *h1) responseBody(x *exchange, up *upstream, framing http1.Framing, chun
 		up.conn.SetReadDeadline(time.Now().Add(streamTimeout))
 		if err := up.fill(); err != nil {
 			if errors.Is(err, io.EOF) && s.body.Close() {
-				return s.finish()
+				return s.endBody(x, chunked)
 			}
 			return responseFailure(err)
 		}
@@ -114,6 +127,15 @@ func (s *h1) responseBody(x *exchange, up *upstream, framing http1.Framing, chun
 // sendContent adds a piece of the body to what is pending, and writes when that
 // is enough for a write of its own.
 func (s *h1) sendContent(x *exchange, content []byte, chunked bool) error {
+	if s.masker != nil {
+		s.clean = s.masker.write(s.clean[:0], content)
+		content = s.clean
+	}
+	return s.pend(x, content, chunked)
+}
+
+// pend adds content to what is pending.
+func (s *h1) pend(x *exchange, content []byte, chunked bool) error {
 	if len(content) == 0 {
 		return nil
 	}
@@ -145,11 +167,28 @@ func (s *h1) answer() error {
 	return s.flush()
 }
 
+// endBody sends what was held back of the body, and the trailer section.
+func (s *h1) endBody(x *exchange, chunked bool) error {
+	if s.masker != nil {
+		s.clean = s.masker.flush(s.clean[:0])
+		if err := s.pend(x, s.clean, chunked); err != nil {
+			return err
+		}
+	}
+	if chunked {
+		s.body.Trailer.Remove(dropsFromResponse)
+		maskFields(x.needles(), s.body.Trailer)
+		s.out = http1.AppendTrailer(s.out, s.body.Trailer)
+	}
+	return s.finish()
+}
+
 func (s *h1) finish() error {
 	err := s.answer()
 	if cap(s.out) > 2*writeSize {
 		s.out = nil
 	}
+	s.masker, s.clean = nil, nil
 	return err
 }
 

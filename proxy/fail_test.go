@@ -1,0 +1,379 @@
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"keybearer/rules"
+)
+
+// refusal is what the client and the record must say of a request that was
+// refused. words stand in the text that the client gets.
+type refusal struct {
+	status int
+	kind   string
+	words  string
+}
+
+var proxyStatusForm = regexp.MustCompile(`^keybearer; error=([a-z_]+); details="((?:[ !#-\[\]-~]|\\["\\])*)"$`)
+
+func (want refusal) check(t *testing.T, resp *http.Response, r Record) {
+	t.Helper()
+	body := text(t, resp)
+	if resp.StatusCode != want.status {
+		t.Errorf("status %d, want %d: %s", resp.StatusCode, want.status, body)
+	}
+	values := resp.Header.Values("Proxy-Status")
+	if len(values) != 1 {
+		t.Fatalf("Proxy-Status %q; body %q", values, body)
+	}
+	m := proxyStatusForm.FindStringSubmatch(values[0])
+	if m == nil || m[1] != want.kind || m[2] == "" {
+		t.Errorf("Proxy-Status %q, want error %s with details", values[0], want.kind)
+	}
+	if !strings.HasPrefix(body, "keybearer: ") || !strings.Contains(body, "\nNext: ") || !strings.Contains(body, want.words) {
+		t.Errorf("text %q, want a reason and a next step, with %q", body, want.words)
+	}
+	if ct := resp.Header.Get("Content-Type"); ct != "text/plain; charset=utf-8" {
+		t.Errorf("Content-Type %q", ct)
+	}
+	if r.Status != want.status || r.Error != want.kind || r.Reason == "" {
+		t.Errorf("record %+v, want status %d and error %s", r, want.status, want.kind)
+	}
+}
+
+// oneRecord checks that there is one record and no more, and returns it.
+func (f *fixture) oneRecord() Record {
+	f.t.Helper()
+	r := f.record()
+	if all := f.end(); len(all) != 1 {
+		f.t.Errorf("%d records, want 1: %+v", len(all), all)
+	}
+	return r
+}
+
+func connectTo(target string) string {
+	return fmt.Sprintf("CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", target, target)
+}
+
+func denyList(hosts ...string) rules.Config {
+	c := config()
+	c.AccessControl = &rules.AccessControlConfig{DenyList: hosts}
+	return c
+}
+
+// What is refused before a tunnel or TLS begins.
+func TestRefuseOuter(t *testing.T) {
+	names.resolve(t, "private.test", "10.0.0.1")
+	names.resolve(t, "mapped.test", "::ffff:10.0.0.1")
+	names.resolve(t, "mixed.test", "10.0.0.1", "192.168.0.1", "fd00::1")
+	names.resolve(t, "nat64.test", "64:ff9b::a00:1")
+	names.resolve(t, "meta.test", "169.254.169.254")
+	metaRule := config()
+	metaRule.NoProxy = []string{"meta.test", "169.254.169.254"}
+	refused := closedPort(t)
+	head := func(n int) string {
+		return "CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\nX: " + strings.Repeat("a", n) + "\r\n\r\n"
+	}
+	malformed := refusal{400, "http_request_error", "accepts only unambiguous HTTP/1.1"}
+	badTarget := refusal{400, "http_request_error", "name a host and a port"}
+	notProxy := refusal{400, "http_request_error", "HTTPS_PROXY"}
+	denied := refusal{403, "http_request_denied", "keybearer explain"}
+	private := refusal{403, "destination_ip_prohibited", "allow_private"}
+	tests := []struct {
+		name   string
+		raw    string
+		config rules.Config
+		want   refusal
+	}{
+		{"no port", connectTo("api.test"), config(), badTarget},
+		{"port zero", connectTo("api.test:0"), config(), badTarget},
+		{"port too high", connectTo("api.test:99999"), config(), badTarget},
+		{"user information", connectTo("api.test@evil.test:443"), config(), badTarget},
+		{"wildcard", connectTo("*:443"), config(), badTarget},
+		{"percent", connectTo("api%2etest:443"), config(), badTarget},
+		{"zone", connectTo("[fe80::1%25lo]:443"), config(), badTarget},
+		{"octal address", connectTo("0177.0.0.1:443"), config(), badTarget},
+		{"hex address", connectTo("0x7f.1:443"), config(), badTarget},
+		{"decimal address", connectTo("2130706433:443"), config(), badTarget},
+		{"raw Unicode", connectTo("\u00e4pi.test:443"), config(), badTarget},
+		{"a scheme", connectTo("https://api.test:443"), config(), badTarget},
+		{"CONNECT with a body", "CONNECT api.test:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", config(), malformed},
+		{"CONNECT with chunks", "CONNECT api.test:443 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", config(), malformed},
+		{"origin form", "GET / HTTP/1.1\r\nHost: api.test\r\n\r\n", config(), notProxy},
+		{"asterisk form", "OPTIONS * HTTP/1.1\r\nHost: api.test\r\n\r\n", config(), notProxy},
+		{"lower-case connect", "connect api.test:443 HTTP/1.1\r\nHost: api.test\r\n\r\n", config(), notProxy},
+		{"ftp", "GET ftp://api.test/ HTTP/1.1\r\nHost: api.test\r\n\r\n", config(), notProxy},
+		{"bare line feed", "CONNECT api.test:443 HTTP/1.1\nHost: api.test:443\n\n", config(), malformed},
+		{"folded field", "CONNECT api.test:443 HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", config(), malformed},
+		{"space before colon", "CONNECT api.test:443 HTTP/1.1\r\nHost : a\r\n\r\n", config(), malformed},
+		{"no version", "CONNECT api.test:443\r\n\r\n", config(), malformed},
+		{"HTTP/2.0", "CONNECT api.test:443 HTTP/2.0\r\n\r\n", config(), malformed},
+		{"NUL in a field", "CONNECT api.test:443 HTTP/1.1\r\nHost: a\x00b\r\n\r\n", config(), malformed},
+		{"head too large", head(17 << 10), config(), refusal{431, "http_request_error", "shorter headers"}},
+		{"too many fields", "CONNECT api.test:443 HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", 201) + "\r\n", config(),
+			refusal{431, "http_request_error", "fewer"}},
+		{"denied", connectTo("bad.test:443"), denyList("bad.test"), denied},
+		{"private address", connectTo("10.0.0.1:443"), config(), private},
+		{"loopback address", connectTo("127.0.0.1:9"), config(), private},
+		{"unspecified address", connectTo("0.0.0.0:9"), config(), private},
+		{"IPv6 loopback", connectTo("[::1]:9"), config(), private},
+		{"IPv4-mapped", connectTo("[::ffff:10.0.0.1]:443"), config(), private},
+		{"carrier-grade NAT", connectTo("100.64.0.1:443"), config(), private},
+		{"link-local", connectTo("[fe80::1]:443"), config(), private},
+		{"name of a private address", connectTo("private.test:443"), config(), private},
+		{"name of a mapped address", connectTo("mapped.test:443"), config(), private},
+		{"name of several", connectTo("mixed.test:443"), config(), private},
+		{"name of a NAT64 address", connectTo("nat64.test:443"), config(), private},
+		{"metadata", connectTo("169.254.169.254:80"), config(), private},
+		{"metadata named by the operator", connectTo("169.254.169.254:80"), metaRule, private},
+		{"name of metadata, named by the operator", connectTo("meta.test:80"), metaRule, private},
+		{"name does not resolve", connectTo("nowhere.test:443"), config(), refusal{502, "dns_error", "nowhere.test"}},
+		{"refused", connectTo("direct.test:443"), config(), refusal{502, "connection_refused", "the upstream is running"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := start(t, test.config, map[string]string{"direct.test:443": refused})
+			conn := f.dial()
+			resp := f.do(conn, "CONNECT", test.raw)
+			conn.Close()
+			test.want.check(t, resp, f.oneRecord())
+			if f.authority.Minted() != 0 {
+				t.Error("a leaf was minted")
+			}
+		})
+	}
+}
+
+// closedPort is an address on which nothing listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// unmatched_hosts: deny refuses what no rule and no no_proxy entry names.
+func TestRefuseUnmatched(t *testing.T) {
+	f := start(t, config(), nil)
+	f.setPolicyFor(config(), rules.Deny, nil)
+	conn := f.dial()
+	resp := f.do(conn, "CONNECT", connectTo("other.test:443"))
+	conn.Close()
+	r := f.oneRecord()
+	refusal{403, "http_request_denied", "other.test"}.check(t, resp, r)
+	if r.Verdict != rules.Deny || r.Target != "other.test:443" || r.Method != "CONNECT" {
+		t.Errorf("record %+v", r)
+	}
+}
+
+// A CONNECT with an empty body is no smuggling: WinINet sends Content-Length: 0.
+func TestConnectWithContentLengthZero(t *testing.T) {
+	addr := serveRaw(t, "direct.test", nil, func(net.Conn) {}).addr
+	f := start(t, config(), map[string]string{"direct.test:443": addr})
+	conn := f.dial()
+	io.WriteString(conn, "CONNECT direct.test:443 HTTP/1.0\r\nContent-Length: 0\r\n\r\n")
+	head := make([]byte, len(established))
+	if _, err := io.ReadFull(conn, head); err != nil || string(head) != string(established) {
+		t.Errorf("%q, %v", head, err)
+	}
+}
+
+// The proxy's own listeners are never dialled, by whatever name and whether or
+// not the operator allows loopback (I7).
+func TestRefuseOwnListener(t *testing.T) {
+	names.resolve(t, "self.test", "127.0.0.1")
+	names.resolve(t, "self6.test", "::1")
+	local := []string{"127.0.0.1", "localhost", "self.test", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]"}
+	everywhere := append(slices.Clone(local), "[::1]", "self6.test", "127.0.0.2")
+	if addrs, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range addrs {
+			if ip := a.(*net.IPNet).IP; ip.To4() != nil {
+				everywhere = append(everywhere, ip.String())
+			}
+		}
+	}
+	for _, listen := range []struct {
+		addr  string
+		hosts []string
+	}{{"127.0.0.1:0", local}, {"0.0.0.0:0", append(slices.Clone(local), "127.0.0.2")}, {":0", everywhere}, {"[::1]:0", []string{"[::1]", "self6.test", "[::]"}}} {
+		t.Run(listen.addr, func(t *testing.T) {
+			f := startWith(t, config(), nil, func(p *Proxy) {
+				p.AllowPrivate = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+			})
+			l, err := net.Listen("tcp", listen.addr)
+			if err != nil {
+				t.Skip(err)
+			}
+			f.serveAlso(l)
+			port := l.Addr().(*net.TCPAddr).Port
+			for _, host := range listen.hosts {
+				conn := f.dial()
+				resp := f.do(conn, "CONNECT", connectTo(fmt.Sprintf("%s:%d", host, port)))
+				conn.Close()
+				t.Log(host)
+				refusal{403, "proxy_loop_detected", "call the real host"}.check(t, resp, f.record())
+			}
+		})
+	}
+}
+
+// A rule's host that leads to the proxy itself is refused inside the connection.
+func TestRefuseOwnListenerIntercepted(t *testing.T) {
+	overBoth(t, func(t *testing.T, http2 bool) {
+		f := start(t, config(), nil)
+		override, err := ParseOverride("api.test:443:" + f.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.proxy.Overrides = append(f.proxy.Overrides, override)
+		resp := f.ask(http2, "api.test:443", get("/")...)
+		refusal{403, "proxy_loop_detected", "call the real host"}.check(t, resp, f.record())
+	})
+}
+
+// serveAlso serves one more listener.
+func (f *fixture) serveAlso(l net.Listener) {
+	before := f.listeners()
+	go f.proxy.Serve(l)
+	for f.listeners() == before {
+		time.Sleep(time.Millisecond) // there is no event to wait for
+	}
+}
+
+func (f *fixture) listeners() int {
+	f.proxy.mu.Lock()
+	defer f.proxy.mu.Unlock()
+	return len(f.proxy.listeners)
+}
+
+// Whatever does not speak to a proxy gets a 400 at once, and one record.
+func TestGarbageOnThePort(t *testing.T) {
+	hello := clientHello(t)
+	tests := []struct{ name, raw string }{
+		{"SOCKS5", "\x05\x01\x00"},
+		{"SOCKS4", "\x04\x01\x00\x50\x7f\x00\x00\x01\x00"},
+		{"TLS ClientHello", hello},
+		{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"},
+		{"PROXY v1", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"},
+		{"PROXY v2", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c"},
+		{"SSH", "SSH-2.0-OpenSSH_9.9\r\n"},
+		{"zeros", strings.Repeat("\x00", 100)},
+		{"line feed", "\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := start(t, config(), nil)
+			conn := f.dial()
+			began := time.Now()
+			resp := f.do(conn, "GET", test.raw)
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("the refusal took %v", took)
+			}
+			if n, err := conn.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+				t.Errorf("after the refusal: %d, %v; want the end", n, err)
+			}
+			conn.Close()
+			refusal{400, "http_request_error", "malformed"}.check(t, resp, f.oneRecord())
+		})
+	}
+}
+
+// clientHello returns the first bytes of a TLS client.
+func clientHello(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	recorder := &writeOnly{w: &b}
+	tlsClient(recorder).Handshake()
+	return b.String()
+}
+
+// A connection that comes and goes without a byte leaves no record.
+func TestSilentClientIsNoRecord(t *testing.T) {
+	f := start(t, config(), nil)
+	f.dial().Close()
+	if all := f.end(); len(all) != 0 {
+		t.Errorf("records %+v", all)
+	}
+}
+
+// The client that goes away inside a head leaves one.
+func TestClientGoneInsideHead(t *testing.T) {
+	f := start(t, config(), nil)
+	conn := f.dial()
+	io.WriteString(conn, "CONNECT api.te")
+	conn.(*net.TCPConn).CloseWrite()
+	resp := f.read(bufio.NewReader(conn), "CONNECT")
+	conn.Close()
+	refusal{400, "http_request_error", "ended inside"}.check(t, resp, f.oneRecord())
+}
+
+// An upstream that does not answer the SYN is given up after the dial timeout.
+func TestRefuseDialTimeout(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the dial timeout")
+	}
+	t.Parallel()
+	addr := fullListener(t)
+	f := start(t, config(), map[string]string{"direct.test:443": addr, "api.test:443": addr})
+	want := refusal{504, "connection_timeout", "firewalls"}
+	group := make(chan func(), 2)
+	go func() {
+		conn := f.dial()
+		defer conn.Close()
+		resp := f.do(conn, "CONNECT", connectTo("direct.test:443"))
+		group <- func() { want.check(t, resp, f.record()) }
+	}()
+	go func() {
+		resp := f.ask(true, "api.test:443", get("/")...)
+		group <- func() { want.check(t, resp, f.record()) }
+	}()
+	(<-group)()
+	(<-group)()
+}
+
+// fullListener is the address of a socket whose queue is full: a SYN to it gets
+// no answer.
+func fullListener(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", sa.(*syscall.SockaddrInet4).Port)
+	for range 10 {
+		conn, err := net.DialTimeout("tcp", addr, 200*time.Millisecond)
+		if err != nil {
+			return addr
+		}
+		t.Cleanup(func() { conn.Close() })
+	}
+	t.Skip("this kernel keeps no limit on a listener's queue")
+	return ""
+}

@@ -1,0 +1,123 @@
+package proxy
+
+import (
+	"slices"
+	"strings"
+
+	"keybearer/proxy/http1"
+)
+
+// cutAbsolute splits the absolute form of a request target (RFC 9112 section
+// 3.2.2), scheme http, into authority and path with query.
+func cutAbsolute(target string) (authority, path string, ok bool) {
+	const scheme = "http://"
+	if len(target) < len(scheme) || !strings.EqualFold(target[:len(scheme)], scheme) {
+		return "", "", false
+	}
+	rest := target[len(scheme):]
+	end := strings.IndexAny(rest, "/?")
+	switch {
+	case end < 0:
+		return rest, "/", true
+	case rest[end] == '?':
+		return rest[:end], "/" + rest[end:], true
+	}
+	return rest[:end], rest[end:], true
+}
+
+func (s *h1) wantsWebSocket(f http1.Framing) bool {
+	upgrade, ok := s.req.Header.Get("Upgrade")
+	return ok && s.req.Minor == 1 && s.req.Method == "GET" && f.Kind == http1.NoBody &&
+		strings.EqualFold(upgrade, "websocket") && s.req.Header.Count("Upgrade") == 1 &&
+		s.req.Header.HasToken("Connection", "Upgrade")
+}
+
+// stripConnection removes the fields that are about the client's connection,
+// those that its Connection field names among them (RFC 9110 section 7.6.1). For
+// a WebSocket it writes the two that ask for one anew.
+func (s *h1) stripConnection() error {
+	if err := stripFields(&s.req.Header, isHopByHop); err != nil {
+		return err
+	}
+	if s.upgrade {
+		s.req.Header = append(s.req.Header, upgradeFields[:]...)
+	}
+	return nil
+}
+
+var upgradeFields = [...]http1.Field{{Name: "Connection", Value: "Upgrade"}, {Name: "Upgrade", Value: "websocket"}}
+
+// stripFields removes hop-by-hop fields and those that a Connection field names.
+// It may not name what frames or routes the message: to drop those would make it
+// another message.
+func stripFields(h *http1.Header, drops func(name string) bool) error {
+	var named []string
+	for _, f := range *h {
+		if !strings.EqualFold(f.Name, "Connection") {
+			continue
+		}
+		for option := range strings.SplitSeq(f.Value, ",") {
+			switch option = strings.ToLower(strings.Trim(option, " \t")); option {
+			case "", "close", "keep-alive", "upgrade", "te":
+			case "host", "content-length", "transfer-encoding", "trailer":
+				return failMalformed.because("the Connection field names a field that frames or routes the message")
+			default:
+				named = append(named, option)
+			}
+		}
+	}
+	if len(named) > http1.MaxFields {
+		return failMalformed.because("the Connection field names more fields than a message may have")
+	}
+	h.Remove(func(name string) bool {
+		return drops(name) || slices.ContainsFunc(named, func(n string) bool { return strings.EqualFold(n, name) })
+	})
+	return nil
+}
+
+// setHost makes the Host field the target's, whatever spelling of it was sent.
+func (s *h1) setHost(authority string) {
+	for i := range s.req.Header {
+		if strings.EqualFold(s.req.Header[i].Name, "Host") {
+			s.req.Header[i].Value = authority
+			return
+		}
+	}
+	s.req.Header = append(http1.Header{{Name: "Host", Value: authority}}, s.req.Header...)
+}
+
+// fieldList is a request's fields as admit sees them.
+type fieldList http1.Header
+
+func (l *fieldList) HasField(name, value string) bool {
+	for _, f := range *l {
+		if strings.EqualFold(f.Name, name) && f.Value == value {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *fieldList) remove(drop func(name string) bool) { (*http1.Header)(l).Remove(drop) }
+
+func (l *fieldList) add(name, value string) {
+	*l = append(*l, http1.Field{Name: name, Value: value})
+}
+
+// cleanHead takes from a response head what is not for the client.
+func (s *h1) cleanHead(x *exchange) error {
+	if err := stripFields(&s.resp.Header, dropsFromResponse); err != nil {
+		return &failProtocol
+	}
+	if n := x.needles(); n != nil {
+		s.resp.Reason = n.maskString(s.resp.Reason)
+		maskFields(n, s.resp.Header)
+	}
+	return nil
+}
+
+func maskFields(n *needles, h http1.Header) {
+	for i := range h {
+		h[i].Name, h[i].Value = n.maskString(h[i].Name), n.maskString(h[i].Value)
+	}
+}

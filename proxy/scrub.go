@@ -1,0 +1,194 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// needles are the texts that must not come back in a response (I15): each secret
+// value, and each header value made of one, in the forms in which an upstream may
+// repeat it. They never change.
+type needles struct {
+	list     []string
+	first    [256]bool // the bytes that one of them begins with
+	shortest int       // bytes
+}
+
+// minNeedle is the length in bytes below which a value is not searched for: it
+// would be found in innocent text all the time, and masking it would tell.
+const minNeedle = 6
+
+// newNeedles returns nil if there is nothing to search for.
+func newNeedles(values []string) *needles {
+	n := new(needles)
+	for _, value := range values {
+		if len(value) < minNeedle {
+			continue
+		}
+		for _, form := range forms(value) {
+			n.add(form)
+		}
+	}
+	if len(n.list) == 0 {
+		return nil
+	}
+	return n
+}
+
+func (n *needles) add(form string) {
+	if len(form) < minNeedle || slices.Contains(n.list, form) {
+		return
+	}
+	n.list = append(n.list, form)
+	n.first[form[0]] = true
+	if n.shortest == 0 || len(form) < n.shortest {
+		n.shortest = len(form)
+	}
+}
+
+// forms returns the spellings of a value that an upstream may answer with.
+func forms(value string) []string {
+	list := []string{value, hex.EncodeToString([]byte(value)), strings.ToUpper(hex.EncodeToString([]byte(value)))}
+	for _, escaped := range []string{url.QueryEscape(value), url.PathEscape(value), escapeComponent(value)} {
+		list = append(list, escaped, lowerEscapes(escaped))
+	}
+	for _, html := range []bool{true, false} {
+		quoted := jsonEscape(value, html)
+		list = append(list, quoted, strings.ReplaceAll(quoted, "/", `\/`))
+	}
+	for offset := range 3 {
+		list = append(list, base64Core(base64.RawStdEncoding, value, offset), base64Core(base64.RawURLEncoding, value, offset))
+	}
+	return list
+}
+
+// escapeComponent escapes all but the unreserved characters of RFC 3986, as
+// JavaScript's encodeURIComponent nearly does.
+func escapeComponent(value string) string {
+	return strings.ReplaceAll(url.QueryEscape(value), "+", "%20")
+}
+
+// lowerEscapes writes %2F as %2f.
+func lowerEscapes(s string) string {
+	b := []byte(s)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' {
+			copy(b[i+1:], bytes.ToLower(b[i+1:i+3]))
+			i += 2
+		}
+	}
+	return string(b)
+}
+
+func jsonEscape(value string, html bool) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(html)
+	if e.Encode(value) != nil {
+		return value
+	}
+	return strings.Trim(strings.TrimSuffix(b.String(), "\n"), `"`)
+}
+
+// base64Core returns what every base64 text has in common in which value stands
+// offset bytes behind a multiple of three: the characters that depend on value
+// alone.
+func base64Core(e *base64.Encoding, value string, offset int) string {
+	text := e.EncodeToString(append(make([]byte, offset), value...))
+	from := (offset*8 + 5) / 6
+	to := (offset + len(value)) * 8 / 6
+	return text[from:to]
+}
+
+// maskString masks every needle in s. A nil n has none.
+func (n *needles) maskString(s string) string {
+	if n == nil {
+		return s
+	}
+	for i := 0; i+n.shortest <= len(s); i++ {
+		if n.first[s[i]] {
+			if length, _ := at(n, s[i:]); length > 0 {
+				m := masker{n: n}
+				return string(m.flush(m.write(nil, []byte(s))))
+			}
+		}
+	}
+	return s
+}
+
+// masker masks the needles in one stream, with as many asterisks as they have
+// bytes. It holds back only bytes that may be the beginning of a needle, so that
+// an event stream is not delayed, and never more than the longest needle.
+type masker struct {
+	n      *needles
+	held   []byte
+	masked int // bytes at the beginning of held that belong to a needle found before
+}
+
+// write appends to dst what is certain of the stream so far, with p at its end.
+func (m *masker) write(dst, p []byte) []byte {
+	if len(m.held) > 0 {
+		m.held = append(m.held, p...)
+		p = m.held
+	}
+	start := len(dst)
+	dst = append(dst, p...)
+	rest := m.mask(p, dst[start:], false)
+	dst = dst[:len(dst)-len(p)+rest]
+	m.held = append(m.held[:0], p[rest:]...)
+	return dst
+}
+
+// flush appends what was held back: the stream has ended, so it was the beginning
+// of nothing longer.
+func (m *masker) flush(dst []byte) []byte {
+	start := len(dst)
+	dst = append(dst, m.held...)
+	m.mask(m.held, dst[start:], true)
+	m.held = m.held[:0]
+	return dst
+}
+
+// mask masks in out, a copy of p, every needle in p. It returns how many bytes are
+// certain: from there on, p may be the beginning of a needle, unless it is the
+// last of the stream. Needles are looked
+// for in p alone, so that of two that overlap neither hides the other.
+func (m *masker) mask(p, out []byte, last bool) (certain int) {
+	end := m.masked
+	for i := range p {
+		if m.n.first[p[i]] {
+			length, partial := at(m.n, p[i:])
+			end = max(end, i+length)
+			if partial && !last {
+				m.masked = end - i
+				return i
+			}
+		}
+		if i < end {
+			out[i] = '*'
+		}
+	}
+	m.masked = 0
+	return len(p)
+}
+
+// at returns the length of the longest needle that p begins with, and whether p
+// is the beginning of a needle that is longer than p.
+func at[T string | []byte](n *needles, p T) (length int, partial bool) {
+	for _, needle := range n.list {
+		if needle[0] != p[0] {
+			continue
+		}
+		if len(p) < len(needle) {
+			partial = partial || needle[:len(p)] == string(p)
+		} else if len(needle) > length && string(p[:len(needle)]) == needle {
+			length = len(needle)
+		}
+	}
+	return length, partial
+}
