@@ -1,0 +1,93 @@
+package config
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+)
+
+// Schema returns the JSON Schema (draft 2020-12) of the configuration, made from
+// the types that Load decodes into. What it accepts is a superset of what Load
+// accepts: patterns, templates and everything that spans two keys are beyond it.
+func Schema() ([]byte, error) {
+	g := generator{defs: make(map[string]any)}
+	schema := map[string]any{
+		"$schema": "https://json-schema.org/draft/2020-12/schema",
+		"title":   "keybearer configuration",
+		"if":      map[string]any{"type": "object", "required": []string{"proxy_config"}},
+		"then":    g.schema(reflect.TypeFor[sandboxFile](), field{}),
+		"else":    g.schema(reflect.TypeFor[plainFile](), field{}),
+		"$defs":   g.defs,
+	}
+	text, err := json.MarshalIndent(schema, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return append(text, '\n'), nil
+}
+
+// generator collects the definitions of struct types by name.
+type generator struct{ defs map[string]any }
+
+func (g generator) schema(t reflect.Type, f field) map[string]any {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return g.schema(t.Elem(), f)
+	case reflect.Struct:
+		return g.definition(t)
+	case reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": g.schema(t.Elem(), field{})}
+	case reflect.Slice:
+		return map[string]any{"type": "array", "items": g.schema(t.Elem(), field{})}
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	case reflect.Int64:
+		return map[string]any{"type": "integer"}
+	case reflect.String:
+		s := map[string]any{"type": "string"}
+		if f.enum != nil {
+			s["enum"] = f.enum
+		}
+		if f.notYet {
+			s["const"] = ""
+		}
+		return s
+	}
+	panic("config: no schema for " + t.String())
+}
+
+// definition puts a struct type among the definitions and returns a reference.
+func (g generator) definition(t reflect.Type) map[string]any {
+	name := t.Name()
+	if _, done := g.defs[name]; !done {
+		properties := make(map[string]any)
+		object := map[string]any{
+			"type":                 "object",
+			"properties":           properties,
+			"additionalProperties": foreign[t],
+		}
+		g.defs[name] = object
+		var required []string
+		s := shapeOf(t)
+		for name, message := range s.unsupported {
+			properties[name] = map[string]any{"enum": []any{nil, "", []any{}, map[string]any{}}, "description": message}
+		}
+		for _, f := range s.fields {
+			p := g.schema(f.typ, f)
+			if f.required() {
+				required = append(required, f.name)
+			} else {
+				p = map[string]any{"anyOf": []any{p, map[string]any{"type": "null"}}}
+			}
+			p["description"] = f.doc
+			properties[f.name] = p
+		}
+		if required != nil {
+			object["required"] = required
+		}
+	}
+	return map[string]any{"$ref": "#/$defs/" + name}
+}
+
+// required follows the words: a doc that begins with Required means it.
+func (f field) required() bool { return strings.HasPrefix(f.doc, "Required") }
