@@ -57,7 +57,7 @@ func (c *clientConn) Close() error {
 	err := net.ErrClosed
 	c.closed.Do(func() {
 		err = c.Conn.Close()
-		c.p.untrackConn(c)
+		c.p.open.remove(c)
 	})
 	return err
 }
@@ -88,6 +88,10 @@ func (c *clientConn) serve() {
 		}
 		if err != nil {
 			c.refuseHead(c.wire, err)
+			return
+		}
+		if f := c.authorize(plain.req.Header); f != nil {
+			plain.refuseEarly(&exchange{Record: c.p.begin(c.remote)}, f)
 			return
 		}
 		if plain.req.Method == "CONNECT" {
@@ -162,6 +166,19 @@ func (c *clientConn) refuse(w *wire, f *failure, method string) {
 	io.CopyN(io.Discard, w.conn, enough)
 }
 
+// turnAway answers a connection that is one too many. It waits for nobody: to
+// linger would be to keep the connection.
+func (c *clientConn) turnAway(f *failure) {
+	defer c.Close()
+	r := c.p.begin(c.remote)
+	defer c.p.emit(&r)
+	f.note(&r)
+	c.Conn.SetDeadline(time.Now().Add(turnAwayTimeout))
+	c.Conn.Write(f.response(""))
+	c.wire.closeWrite()
+	c.Conn.Read(make([]byte, outerHeadLimit)) // unread bytes would reset the answer away
+}
+
 // contain is deferred by every goroutine that serves the connection: an error of
 // ours ends this connection and no other.
 func (c *clientConn) contain() {
@@ -184,7 +201,7 @@ func (c *clientConn) connect(req *http1.Request) (handedOver bool) {
 	switch {
 	case err != nil:
 		return c.refuseConnect(&r, failTarget.because("the target is not valid: %s", printable(err.Error())))
-	case framingErr != nil || f.Kind != http1.NoBody:
+	case framingErr != nil || f.Kind == http1.Chunked || f.Length > 0: // WinINet sends Content-Length: 0
 		return c.refuseConnect(&r, failMalformed.because("a CONNECT request has no body"))
 	}
 	r.Target = target.String()

@@ -30,7 +30,7 @@ func (u *upstreams) dial(ctx context.Context, t rules.Target, named bool) (net.C
 		if err != nil {
 			return &failProhibited
 		}
-		if u.p.ownListener(addr) {
+		if u.p.open.own(addr) {
 			return &failLoop
 		}
 		if u.p.policy.Load().set.DeniesAddr(addr) {

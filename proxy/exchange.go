@@ -34,7 +34,6 @@ type fields interface {
 // first enabled rule that matches puts its headers in, or the request is
 // refused. Nothing reaches the upstream before admit has returned nil.
 func (x *exchange) admit(policy *Policy, r request, h fields) error {
-	x.Method = printable(r.method)
 	path, _, _ := strings.Cut(r.target, "?")
 	x.Path = path
 	switch r.method {
@@ -129,7 +128,7 @@ func (x *exchange) inject(a *action, h fields) error {
 		return &failSecret
 	}
 	h.remove(a.drops)
-	if a.scrub != rules.ScrubOff && a.needles() != nil {
+	if a.scrub != rules.ScrubOff && a.needles() != nil && !a.drops("Accept-Encoding") {
 		// A compressed response could not be searched (I15).
 		h.remove(isAcceptEncoding)
 		h.add("Accept-Encoding", "identity")

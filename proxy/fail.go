@@ -42,6 +42,10 @@ var (
 		"name a host and a port between 1 and 65535, as in CONNECT api.example.com:443"}
 	failNotProxy = failure{400, "http_request_error", "this is a forward proxy, not a web server",
 		"set HTTPS_PROXY and HTTP_PROXY to this address instead of opening it; see keybearer env"}
+	failCredentials = failure{407, "http_request_denied", "this proxy wants credentials",
+		"put the username and password of client_auth into the proxy's URL, http://USER:PASSWORD@HOST:PORT"}
+	failUser = failure{403, "http_request_denied", "this proxy serves one user of this machine only",
+		"start one of your own with keybearer run"}
 	failDenied = failure{403, "http_request_denied", "the host may not be reached through this proxy",
 		"name it in a rule, in no_proxy or in access_control; keybearer explain URL shows the decision"}
 	failAmbiguous = failure{403, "http_request_denied", "ambiguous_path: some readings of the path match the rule and others do not",
@@ -78,6 +82,8 @@ var (
 		"try again; if it stays, check the upstream"}
 	failSecret = failure{502, "proxy_configuration_error", "a secret of the rule is not available",
 		"see keybearer's log, and keybearer check; the request was not sent"}
+	failConnections = failure{503, "connection_limit_reached", "too many connections are open",
+		"close some, or try again later"}
 	failInternal = failure{500, "proxy_internal_error", "keybearer made an error; the request was not sent",
 		"please report it with the line of the log"}
 )
@@ -157,6 +163,9 @@ func (f *failure) response(method string) []byte {
 		{Name: "Content-Length", Value: strconv.Itoa(len(body))},
 		{Name: "Connection", Value: "close"},
 	}}
+	if f.status == http.StatusProxyAuthRequired {
+		r.Header = append(r.Header, http1.Field{Name: "Proxy-Authenticate", Value: `Basic realm="keybearer"`})
+	}
 	out := r.Append(nil)
 	if method == http.MethodHead {
 		return out

@@ -256,9 +256,9 @@ func (f *fixture) serveAlso(l net.Listener) {
 }
 
 func (f *fixture) listeners() int {
-	f.proxy.mu.Lock()
-	defer f.proxy.mu.Unlock()
-	return len(f.proxy.listeners)
+	f.proxy.open.mu.Lock()
+	defer f.proxy.open.mu.Unlock()
+	return len(f.proxy.open.listeners)
 }
 
 // Whatever does not speak to a proxy gets a 400 at once, and one record.
@@ -299,7 +299,7 @@ func clientHello(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	recorder := &writeOnly{w: &b}
-	tlsClient(recorder).Handshake()
+	tlsClientFor(recorder, "api.test").Handshake()
 	return b.String()
 }
 

@@ -290,4 +290,6 @@ type writeOnly struct {
 func (c *writeOnly) Write(b []byte) (int, error) { return c.w.Write(b) }
 func (c *writeOnly) Read([]byte) (int, error)    { return 0, io.EOF }
 
-func tlsClient(conn net.Conn) *tls.Conn { return tls.Client(conn, &tls.Config{ServerName: "api.test"}) }
+func tlsClientFor(conn net.Conn, name string) *tls.Conn {
+	return tls.Client(conn, &tls.Config{ServerName: name})
+}

@@ -86,8 +86,13 @@ func (s *h1) refuseEarly(x *exchange, f *failure) (again bool) {
 // exchange forwards the parsed request and its response, or refuses. It reports
 // whether the client's connection may be used for another request.
 func (s *h1) exchange(x *exchange) (again bool) {
-	defer s.p.emit(&x.Record)
-	x.Protocol, x.Target = protoHTTP1, x.target.String()
+	defer func() {
+		if recover() != nil {
+			s.fail(x, &failInternal)
+		}
+		s.p.emit(&x.Record)
+	}()
+	x.Protocol, x.Target, x.Method = protoHTTP1, x.target.String(), printable(s.req.Method)
 	s.answered = false
 	framing, err := s.admit(x)
 	if err != nil {

@@ -32,8 +32,10 @@ func (h *h2Server) init(p *Proxy) {
 		Protocols:         new(http.Protocols),
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    innerHeadLimit,
-		ErrorLog:          log.New(io.Discard, "", 0), // what matters is in the records
+		// net/http would answer OPTIONS * itself.
+		DisableGeneralOptionsHandler: true,
+		MaxHeaderBytes:               innerHeadLimit,
+		ErrorLog:                     log.New(io.Discard, "", 0), // what matters is in the records
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 250,
 		},
@@ -88,7 +90,7 @@ func (l *handOver) Addr() net.Addr { return &net.TCPAddr{} }
 func (h *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*clientConn)
 	x := &exchange{Record: h.p.begin(c.remote), target: c.target}
-	x.Protocol, x.Target = protoHTTP2, c.target.String()
+	x.Protocol, x.Target, x.Method = protoHTTP2, c.target.String(), printable(r.Method)
 	answered := false
 	defer func() {
 		// A panic anywhere below must not take the process down, nor let a part

@@ -386,3 +386,13 @@ func poolOf(a *certs.Authority) *x509.CertPool {
 }
 
 func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
+// await polls until ready.
+func (f *fixture) await(ready func() bool) {
+	f.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ready(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			f.t.Fatal("not ready within 10 s")
+		}
+	}
+}

@@ -14,6 +14,7 @@ const (
 	idleTimeout      = 90 * time.Second // between two requests, either side
 	streamTimeout    = 15 * time.Minute // without a byte, in a body or a tunnel
 	lingerTimeout    = 2 * time.Second  // reading on, so that a refusal is not lost in a reset
+	turnAwayTimeout  = 200 * time.Millisecond
 
 	maxIdlePerKey = 64   // upstream connections kept for one client and target
 	maxIdle       = 1024 // upstream connections kept in all

@@ -16,6 +16,7 @@ import (
 type Policy struct {
 	set     *rules.Set
 	actions map[*rules.Rule]*action
+	clients *credentials // what clients must send; nil if nothing
 }
 
 // action is what a rule does to a request, with every reference expanded.
@@ -29,15 +30,16 @@ type action struct {
 	needles func() *needles // what must not come back; made when it is first needed
 }
 
-// SecretError says that a rule cannot act because one of its secrets is not
-// available.
+// SecretError says that a rule cannot act, or clients cannot be told apart,
+// because a secret is not available.
 type SecretError struct {
-	Rule, Secret string
-	Err          error
+	Owner  string // who needs it: rule "openai", client_auth
+	Secret string // its name
+	Err    error
 }
 
 func (e *SecretError) Error() string {
-	return fmt.Sprintf("rule %q needs the secret %s: %v", e.Rule, e.Secret, e.Err)
+	return fmt.Sprintf("%s needs the secret %s: %v", e.Owner, e.Secret, e.Err)
 }
 
 func (e *SecretError) Unwrap() error { return e.Err }
@@ -53,25 +55,21 @@ func NewPolicy(set *rules.Set, lookup func(name string) (secrets.Value, error)) 
 		p.actions[rule] = a
 		errs = append(errs, a.err)
 	}
+	if field, ok := set.ClientAuth(); ok {
+		x := expansion{owner: "client_auth", lookup: lookup}
+		value, _ := x.expand(field)
+		p.clients = newCredentials(value)
+		errs = append(errs, x.err())
+	}
 	return p, errors.Join(errs...)
 }
 
 func newAction(rule *rules.Rule, lookup func(name string) (secrets.Value, error)) *action {
 	a := &action{gone: rule.Remove, scrub: rule.Scrub}
-	var errs []error
+	x := expansion{owner: fmt.Sprintf("rule %q", rule.Name), lookup: lookup}
 	var secret []string
 	for _, injection := range rule.Injections {
-		value, parts, err := injection.Expand(func(name string) (string, error) {
-			v, err := lookup(name)
-			if err != nil {
-				errs = append(errs, &SecretError{Rule: rule.Name, Secret: name, Err: err})
-				return "", err
-			}
-			return v.Reveal(), nil
-		})
-		if err != nil && len(errs) == 0 {
-			errs = append(errs, fmt.Errorf("rule %q: header %s: %w", rule.Name, injection.Name, err))
-		}
+		value, parts := x.expand(injection)
 		a.fields = append(a.fields, http1.Field{Name: injection.Name, Value: value})
 		a.names = append(a.names, injection.Name)
 		if injection.Secret() {
@@ -79,12 +77,38 @@ func newAction(rule *rules.Rule, lookup func(name string) (secrets.Value, error)
 			secret = append(secret, value)
 		}
 	}
-	a.needles = sync.OnceValue(func() *needles { return newNeedles(secret) })
-	if a.err = errors.Join(errs...); a.err != nil {
-		a.fields = nil // nothing half-expanded stays around
-		a.needles = func() *needles { return nil }
+	if a.err = x.err(); a.err != nil {
+		a.fields, secret = nil, nil // nothing half-expanded stays around
 	}
+	a.needles = sync.OnceValue(func() *needles { return newNeedles(secret) })
 	return a
+}
+
+// expansion expands the fields of one owner and collects what goes wrong.
+type expansion struct {
+	owner  string // "rule \"openai\""
+	lookup func(name string) (secrets.Value, error)
+	errs   []error
+}
+
+func (x *expansion) err() error { return errors.Join(x.errs...) }
+
+// expand returns the value of a field and the secret texts that went into it. It
+// is the only place where a secret is revealed.
+func (x *expansion) expand(field rules.Injection) (value string, parts []string) {
+	before := len(x.errs)
+	value, parts, err := field.Expand(func(name string) (string, error) {
+		v, err := x.lookup(name)
+		if err != nil {
+			x.errs = append(x.errs, &SecretError{Owner: x.owner, Secret: name, Err: err})
+			return "", err
+		}
+		return v.Reveal(), nil
+	})
+	if err != nil && len(x.errs) == before {
+		x.errs = append(x.errs, fmt.Errorf("%s: header %s: %w", x.owner, field.Name, err))
+	}
+	return value, parts
 }
 
 // drops reports whether the client's own field of that name is taken out.

@@ -64,6 +64,15 @@ type Proxy struct {
 	// if they stand here.
 	UpstreamRoots *x509.CertPool
 
+	// MaxConns is how many client connections may be open at once; those beyond
+	// it are answered 503. One client of another machine may have half of them.
+	// 0 means 10,000.
+	MaxConns int
+
+	// Admit decides whether a client may use the proxy at all, by its connection.
+	// Nil admits all. Its error is told to nobody: the client gets a 403.
+	Admit func(net.Conn) error
+
 	// Emit receives one Record after each exchange and each tunnel, from the
 	// goroutine that served it. It must be safe for concurrent use and must not
 	// block. Nil drops the records.
@@ -75,10 +84,8 @@ type Proxy struct {
 	upstreams upstreams
 	h2        h2Server
 
-	mu        sync.Mutex
-	listeners map[net.Listener]struct{}
-	conns     map[*clientConn]struct{}
-	draining  atomic.Bool
+	open     connections
+	draining atomic.Bool
 }
 
 // ErrClosed is what Serve returns after Shutdown.
@@ -93,11 +100,11 @@ func (p *Proxy) SetPolicy(policy *Policy) { p.policy.Store(policy) }
 // the listener.
 func (p *Proxy) Serve(l net.Listener) error {
 	p.setup.Do(p.init)
-	if !p.track(l) {
+	if !p.open.listen(l) {
 		l.Close()
 		return ErrClosed
 	}
-	defer p.untrack(l)
+	defer p.open.unlisten(l)
 	var backoff time.Duration
 	for {
 		conn, err := l.Accept()
@@ -130,11 +137,24 @@ func isTemporary(err error) bool {
 
 func (p *Proxy) serve(conn net.Conn) {
 	c := newClientConn(p, conn)
-	if !p.trackConn(c) {
+	switch err := p.open.add(c, p.maxConns()); {
+	case errors.Is(err, ErrClosed):
 		conn.Close()
-		return
+	case err != nil:
+		c.turnAway(fail(err))
+	case p.Admit != nil && p.Admit(conn) != nil:
+		c.turnAway(&failUser)
+	default:
+		c.serve()
 	}
-	c.serve()
+}
+
+func (p *Proxy) maxConns() int {
+	const usual = 10_000
+	if p.MaxConns == 0 {
+		return usual
+	}
+	return p.MaxConns
 }
 
 // Shutdown stops accepting, lets every exchange under way come to its end and
@@ -143,109 +163,20 @@ func (p *Proxy) serve(conn net.Conn) {
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.setup.Do(p.init)
 	p.draining.Store(true)
-	p.closeListeners()
+	p.open.closeListeners()
 	go p.h2.shutdown(ctx)
 	defer p.upstreams.close()
 
 	const poll = 10 * time.Millisecond
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
-	for p.closeConns((*clientConn).closeIfIdle) > 0 {
+	for p.open.each((*clientConn).closeIfIdle) > 0 {
 		select {
 		case <-ctx.Done():
-			p.closeConns((*clientConn).kill)
+			p.open.each((*clientConn).kill)
 			return ctx.Err()
 		case <-tick.C:
 		}
 	}
 	return nil
-}
-
-func (p *Proxy) closeListeners() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for l := range p.listeners {
-		l.Close()
-	}
-}
-
-// closeConns calls end for every open connection and returns how many there are.
-func (p *Proxy) closeConns(end func(*clientConn)) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns {
-		end(c)
-	}
-	return len(p.conns)
-}
-
-func (p *Proxy) track(l net.Listener) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.draining.Load() {
-		return false
-	}
-	if p.listeners == nil {
-		p.listeners = make(map[net.Listener]struct{})
-	}
-	p.listeners[l] = struct{}{}
-	return true
-}
-
-func (p *Proxy) untrack(l net.Listener) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.listeners, l)
-}
-
-func (p *Proxy) trackConn(c *clientConn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.draining.Load() {
-		return false
-	}
-	if p.conns == nil {
-		p.conns = make(map[*clientConn]struct{})
-	}
-	p.conns[c] = struct{}{}
-	return true
-}
-
-func (p *Proxy) untrackConn(c *clientConn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.conns, c)
-}
-
-// ownListener reports whether dialling addr would reach this proxy itself.
-func (p *Proxy) ownListener(addr netip.AddrPort) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for l := range p.listeners {
-		tcp, ok := l.Addr().(*net.TCPAddr)
-		if !ok || tcp.Port != int(addr.Port()) {
-			continue
-		}
-		own, ip := tcp.AddrPort().Addr().Unmap(), addr.Addr().Unmap()
-		if own == ip || ip.IsUnspecified() || own.IsUnspecified() && isLocal(ip) {
-			return true
-		}
-	}
-	return false
-}
-
-func isLocal(ip netip.Addr) bool {
-	if ip.IsLoopback() {
-		return true
-	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return true // when in doubt it is ours: a loop is worse than a refusal
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.Equal(ip.AsSlice()) {
-			return true
-		}
-	}
-	return false
 }

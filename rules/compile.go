@@ -25,6 +25,11 @@ func Compile(c Config, unmatched Verdict) (*Set, []Problem) {
 	}
 	k.rules(s, c.Rules)
 	k.lists(s, c)
+	if c.ClientAuth != nil {
+		i := k.basicAuth("client_auth", c.ClientAuth)
+		i.Name = "Proxy-Authorization"
+		s.clientAuth = &i
+	}
 	if !k.failed() {
 		k.lint(s)
 	}

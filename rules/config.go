@@ -9,6 +9,7 @@ type Config struct {
 	Rules         []RuleConfig         `yaml:"rules" doc:"Which requests get which headers; the first enabled rule that matches acts, alone."`
 	NoProxy       []string             `yaml:"no_proxy" doc:"Hosts that are tunnelled untouched, whatever the rules say: names, .suffixes, patterns, IPs, CIDRs, each with an optional :port."`
 	AccessControl *AccessControlConfig `yaml:"access_control" doc:"Which hosts may be reached at all; exactly one of the two lists."`
+	ClientAuth    *BasicAuthConfig     `yaml:"client_auth" doc:"The Basic proxy credentials that every client must send; both parts may hold ${NAME}."`
 }
 
 // RuleConfig is one entry of rules.
@@ -37,7 +38,8 @@ type HeaderConfig struct {
 	Value string `yaml:"value" doc:"The value."`
 }
 
-// BasicAuthConfig is the value of basic_auth; both parts may hold references.
+// BasicAuthConfig is the value of basic_auth and of client_auth; both parts may
+// hold references.
 type BasicAuthConfig struct {
 	Username string `yaml:"username" doc:"May hold ${NAME}."`
 	Password string `yaml:"password" doc:"May hold ${NAME}."`

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,8 +67,12 @@ func TestHostPatterns(t *testing.T) {
 				}
 			}
 			for _, s := range tt.no {
-				if p, _ := x.find(target(t, s), false); p != nil {
+				asked := target(t, s)
+				if p, _ := x.find(asked, false); p != nil {
 					t.Errorf("matches %s", s)
+				}
+				if slices.ContainsFunc(patterns, func(p hostPattern) bool { return p.port.names(asked.port, false) && p.matches(asked) }) {
+					t.Errorf("matches %s when asked without the index", s)
 				}
 			}
 		})

@@ -82,7 +82,6 @@ func cidrEntry(text string) ([]hostPattern, error) {
 	if addr := p.cidr.Addr(); addr.Is4In6() {
 		return nil, fmt.Errorf("IPv4 within IPv6 is compared as IPv4; write %s/%d", addr.Unmap(), max(p.cidr.Bits()-96, 0))
 	}
-	p.cidr = p.cidr.Masked()
 	p.broad = p.spansStrangers()
 	return []hostPattern{p}, nil
 }

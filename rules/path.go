@@ -10,14 +10,15 @@ import (
 const maxDecodings = 2
 
 // maxForms bounds the readings of one path. A path that has more is made to
-// confuse, and is treated as ambiguous.
+// confuse; it gets one that no pattern matches.
 const maxForms = 64
+
+const tooManyForms = "(too many readings)"
 
 // A form is one way to read a path, after so many decodings.
 type form struct {
-	path     string
-	decoded  int
-	overflow bool // there are more than maxForms
+	path    string
+	decoded int
 }
 
 // A pathReader compares one raw path with the patterns of rules. It finds the
@@ -45,12 +46,9 @@ func (r *pathReader) match(patterns []pathPattern) (v pathVerdict, with, without
 	}
 	matched, missed := false, false
 	for _, f := range r.forms {
-		switch {
-		case f.overflow:
-			matched, missed, without = true, true, "too many readings to compare"
-		case matchesAny(patterns, f.decoded, f.path):
+		if matchesAny(patterns, f.decoded, f.path) {
 			matched, with = true, f.path
-		default:
+		} else {
 			missed, without = true, f.path
 		}
 	}
@@ -97,14 +95,14 @@ func pathForms(raw string) []form {
 			{path: removeDots(f.path), decoded: f.decoded},
 		}
 		if d := percentDecode(f.path); d != f.path && f.decoded < maxDecodings {
-			next = append(next, form{path: upperTriplets(d), decoded: f.decoded + 1})
+			next = append(next, form{path: d, decoded: f.decoded + 1})
 		}
 		for _, n := range next {
 			if slices.Contains(forms, n) {
 				continue
 			}
 			if len(forms) == maxForms {
-				return append(forms, form{overflow: true})
+				return append(forms, form{path: tooManyForms})
 			}
 			forms = append(forms, n)
 		}

@@ -50,9 +50,8 @@ func parsePathPattern(text string) ([]pathPattern, error) {
 	var out []pathPattern
 	for _, w := range written {
 		var p pathPattern
-		w = encodeRaw(w)
+		w = upperTriplets(encodeRaw(w))
 		for n := range p {
-			w = upperTriplets(w)
 			if p[n], err = compilePath(w); err != nil {
 				return nil, err
 			}

@@ -36,6 +36,31 @@ type Set struct {
 	access    *index // nil: everything may be reached
 	allow     bool   // access is an allow_list, not a deny_list
 	unmatched Verdict
+
+	clientAuth *Injection // nil: every client is welcome
+}
+
+// ClientAuth returns the field that every client must send to use the proxy, and
+// whether there is one.
+func (s *Set) ClientAuth() (Injection, bool) {
+	if s.clientAuth == nil {
+		return Injection{}, false
+	}
+	return *s.clientAuth, true
+}
+
+// References lists the names of all secrets that the enabled rules and the
+// clients' credentials need, sorted.
+func (s *Set) References() []string {
+	var names []string
+	for _, r := range s.enabled {
+		names = append(names, r.References()...)
+	}
+	if s.clientAuth != nil {
+		names = append(names, s.clientAuth.References()...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // A Decision is a verdict with its reason.

@@ -170,14 +170,11 @@ func (r *report) lint(c *Config, policyPath string) {
 	if len(c.Policy.Rules) == 0 && !r.suspect(policyPath+"rules") {
 		r.warn(policyPath+"rules", "there are no rules, so nothing will be injected; add one")
 	}
-	var used []string
-	for _, rule := range c.Set.Rules() {
-		used = append(used, rule.References()...)
-	}
+	used := c.Set.References()
 	for name := range c.Secrets.Named {
 		path := join("secrets", name)
 		if !slices.Contains(used, name) && !r.suspect(path) {
-			r.warn(path, "no enabled rule refers to ${"+name+"}; use it or remove it")
+			r.warn(path, "nothing refers to ${"+name+"}; use it or remove it")
 		}
 	}
 }
