@@ -44,6 +44,15 @@ func (a *Authority) Leaf(host string) (*tls.Certificate, error) {
 	return m.cert, m.err
 }
 
+// Has reports whether [Authority.Leaf] would return a leaf of host without minting
+// one. It does not count as a use.
+func (a *Authority) Has(host string) bool {
+	a.leaves.mu.Lock()
+	defer a.leaves.mu.Unlock()
+	element := a.leaves.byHost[host]
+	return element != nil && a.fresh(element.Value.(*cachedLeaf).cert)
+}
+
 // fresh reports whether cert need not be replaced. One that ends with the
 // authority is kept until then: another one would not last longer.
 func (a *Authority) fresh(cert *tls.Certificate) bool {

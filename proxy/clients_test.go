@@ -131,3 +131,36 @@ func TestClientShare(t *testing.T) {
 		t.Errorf("let in %v, want %v", got, want)
 	}
 }
+
+// A client that makes up hosts is slowed down; hosts it has asked for before, and
+// other clients, are not.
+func TestMintLimit(t *testing.T) {
+	f := start(t, config(), nil)
+	f.proxy.Authority = newAuthority(t)
+	c := &clientConn{p: f.proxy, client: "192.0.2.1"}
+	ask := func(host string) error {
+		target, err := rules.ParseTarget(host+":443", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.target = target
+		return c.mint()
+	}
+	known, refused := 0, 0
+	for i := range mintBurst + 200 {
+		if ask(fmt.Sprintf("h%d.test", i)) == nil {
+			known++
+		} else {
+			refused++
+		}
+	}
+	if known < mintBurst || refused == 0 {
+		t.Errorf("minted %d, refused %d", known, refused)
+	}
+	if err := ask(fmt.Sprintf("h%d.test", known/2)); err != nil {
+		t.Errorf("a host in the cache: %v", err)
+	}
+	if c.client = "192.0.2.2"; ask("other.test") != nil {
+		t.Error("another client was refused")
+	}
+}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -26,6 +27,7 @@ type clientConn struct {
 
 	target  rules.Target // of an intercepted connection
 	named   bool         // the operator named the target
+	leaf    *tls.Certificate
 	dialErr atomic.Pointer[failure]
 
 	idle   atomic.Bool // between two requests: may be closed without harm
@@ -150,20 +152,23 @@ func (c *clientConn) refuseHead(w *wire, err error) {
 	c.refuse(w, f, "")
 }
 
-// refuse writes a response of the proxy's own and ends the client's stream. What
-// the client is still sending is read for a moment: closing on unread bytes
-// resets the connection, and the client would never see the answer.
+// refuse writes a response of the proxy's own and ends the client's stream.
 func (c *clientConn) refuse(w *wire, f *failure, method string) {
 	w.conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
-	if _, err := w.conn.Write(f.response(method)); err != nil {
-		return
+	if _, err := w.conn.Write(f.response(method)); err == nil {
+		c.linger(w)
 	}
+}
+
+// linger tells the client that nothing more will come, and for a moment takes off
+// its socket what it is still sending: closing on unread bytes resets the
+// connection, and the client would never see the answer.
+func (c *clientConn) linger(w *wire) {
 	if w.closeWrite() != nil {
 		return
 	}
-	w.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
-	const enough = 1 << 20
-	io.CopyN(io.Discard, w.conn, enough)
+	c.Conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+	io.Copy(io.Discard, c.Conn)
 }
 
 // turnAway answers a connection that is one too many. It waits for nobody: to

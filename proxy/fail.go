@@ -82,6 +82,8 @@ var (
 		"try again; if it stays, check the upstream"}
 	failSecret = failure{502, "proxy_configuration_error", "a secret of the rule is not available",
 		"see keybearer's log, and keybearer check; the request was not sent"}
+	failAuthority = failure{502, "proxy_configuration_error", "keybearer's authority signs no certificate for the host",
+		"see keybearer ca: the authority may be constrained to other hosts, or have expired"}
 	failConnections = failure{503, "connection_limit_reached", "too many connections are open",
 		"close some, or try again later"}
 	failInternal = failure{500, "proxy_internal_error", "keybearer made an error; the request was not sent",

@@ -42,7 +42,7 @@ func (s *h1) respond(x *exchange, up *upstream) (again bool) {
 		up.close()
 	}
 	if !complete {
-		s.linger()
+		s.c.linger(s.client)
 	}
 	return !s.closing && !s.upload.clientGone()
 }
@@ -190,17 +190,6 @@ func (s *h1) finish() error {
 	}
 	s.masker, s.clean = nil, nil
 	return err
-}
-
-// linger tells the client that nothing more will come and reads for a moment what
-// it is still sending: see refuse.
-func (s *h1) linger() {
-	if s.client.closeWrite() != nil {
-		return
-	}
-	s.client.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
-	const enough = 1 << 20
-	io.CopyN(io.Discard, s.client.conn, enough)
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -4,13 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"keybearer/rules"
 )
@@ -18,6 +20,9 @@ import (
 // intercept terminates TLS with a leaf for the target and serves the exchanges
 // inside. It reports whether the connection was handed over to net/http.
 func (c *clientConn) intercept(r *Record) (handedOver bool) {
+	if err := c.mint(); err != nil {
+		return c.refuseConnect(r, fail(err))
+	}
 	c.Conn.SetDeadline(time.Now().Add(handshakeTimeout + dialTimeout))
 	if _, err := c.Conn.Write(established); err != nil {
 		r.Error, r.Reason = "http_request_error", "the client went away"
@@ -39,6 +44,41 @@ func (c *clientConn) intercept(r *Record) (handedOver bool) {
 	return false
 }
 
+// mint gets the leaf for the target, before the client is told that the
+// connection stands.
+func (c *clientConn) mint() (err error) {
+	host := c.target.Host()
+	if !c.p.Authority.Has(host) && !c.p.mints.allow(c.client) {
+		return failConnections.because("this client asks for certificates of new hosts too fast")
+	}
+	if c.leaf, err = c.p.Authority.Leaf(host); err != nil {
+		return failAuthority.because("keybearer's authority signs no certificate for %s", host)
+	}
+	return nil
+}
+
+// mintLimit bounds how fast each client has leaves minted. A program that talks
+// to many hosts never notices; one that makes up names cannot push the leaves of
+// others out of the cache.
+type mintLimit struct {
+	mu      sync.Mutex
+	clients map[string]*rate.Limiter
+}
+
+func (l *mintLimit) allow(client string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.clients == nil || len(l.clients) >= maxMintClients {
+		l.clients = make(map[string]*rate.Limiter)
+	}
+	limiter := l.clients[client]
+	if limiter == nil {
+		limiter = rate.NewLimiter(mintRate, mintBurst)
+		l.clients[client] = limiter
+	}
+	return limiter.Allow()
+}
+
 const (
 	protoHTTP1 = "http/1.1"
 	protoHTTP2 = "h2"
@@ -51,12 +91,8 @@ func (c *clientConn) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 	if !c.sameServer(hello.ServerName) {
 		return nil, errServerName
 	}
-	leaf, err := c.p.Authority.Leaf(c.target.Host())
-	if err != nil {
-		return nil, fmt.Errorf("mint leaf for %s: %w", c.target.Host(), err)
-	}
 	config := &tls.Config{
-		Certificates:                []tls.Certificate{*leaf},
+		Certificates:                []tls.Certificate{*c.leaf},
 		MinVersion:                  tls.VersionTLS12,
 		DynamicRecordSizingDisabled: true,
 	}

@@ -16,6 +16,10 @@ const (
 	lingerTimeout    = 2 * time.Second  // reading on, so that a refusal is not lost in a reset
 	turnAwayTimeout  = 200 * time.Millisecond
 
+	mintRate       = 100  // leaves a second for new hosts of one client
+	mintBurst      = 1000 // leaves at once
+	maxMintClients = 4096 // clients whose rate is remembered
+
 	maxIdlePerKey = 64   // upstream connections kept for one client and target
 	maxIdle       = 1024 // upstream connections kept in all
 	maxRemembered = 4096 // targets whose protocol is remembered

@@ -85,6 +85,7 @@ type Proxy struct {
 	h2        h2Server
 
 	open     connections
+	mints    mintLimit
 	draining atomic.Bool
 }
 

@@ -188,7 +188,7 @@ func TestUnusedSecret(t *testing.T) {
 	if len(c.Warnings) != 1 || !c.Warnings[0].Warning || c.Warnings[0].Path != "secrets.OLD" || c.Warnings[0].Line != 6 {
 		t.Errorf("warnings: %+v", c.Warnings)
 	}
-	if got := mustFail(t, text, Options{Strict: true}); !strings.HasPrefix(got, "stdin:6:33: secrets.OLD: no enabled rule") {
+	if got := mustFail(t, text, Options{Strict: true}); !strings.HasPrefix(got, "stdin:6:33: secrets.OLD: nothing refers") {
 		t.Errorf("strict: %s", got)
 	}
 }
