@@ -48,12 +48,12 @@ var specialPurpose = prefixes(
 // metadata lists the addresses at which clouds hand out credentials to whoever
 // asks. Naming a host never opens them: only the exact address in allow_private.
 var metadata = prefixes(
-	"169.254.169.254/32", // AWS, Azure, Google Cloud, OpenStack, DigitalOcean
-	"169.254.170.0/24",   // AWS container credentials
+	"169.254.0.0/16",     // AWS, Azure, Google Cloud, OpenStack, Scaleway, Tencent and others
 	"100.100.100.200/32", // Alibaba Cloud
 	"192.0.0.192/32",     // Oracle Cloud
 	"168.63.129.16/32",   // Azure wire server
 	"fd00:ec2::/32",      // AWS
+	"fd00:42::42/128",    // Scaleway
 	"fd20:ce::254/128",   // Google Cloud
 )
 
@@ -73,8 +73,28 @@ func contains(list []netip.Prefix, ip netip.Addr) bool {
 // the host.
 func mayDial(ip netip.Addr, named bool, allow []netip.Prefix) bool {
 	ip = ip.Unmap().WithZone("")
-	if contains(metadata, ip) {
+	if contains(metadata, ip) || contains(metadata, embedded(ip)) {
 		return slices.Contains(allow, netip.PrefixFrom(ip, ip.BitLen()))
 	}
 	return named || !contains(specialPurpose, ip) || contains(allow, ip)
 }
+
+// embedded returns the IPv4 address that a translator or a tunnel would send
+// packets for ip to; the zero Addr if there is none.
+func embedded(ip netip.Addr) netip.Addr {
+	b := ip.As16()
+	switch {
+	case !ip.Is6():
+		return netip.Addr{}
+	case contains(sixToFour, ip):
+		return netip.AddrFrom4([4]byte(b[2:6]))
+	case contains(translated, ip):
+		return netip.AddrFrom4([4]byte(b[12:16]))
+	}
+	return netip.Addr{}
+}
+
+var (
+	sixToFour  = prefixes("2002::/16")
+	translated = prefixes("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+)

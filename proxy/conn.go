@@ -70,7 +70,14 @@ func (c *clientConn) closeIfIdle() {
 	}
 }
 
-func (c *clientConn) kill() { c.Conn.Close() }
+// kill breaks the connection: it ends with a reset, which no client takes for the
+// end of a response, and not with the end of a stream.
+func (c *clientConn) kill() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.Conn.Close()
+}
 
 // serve serves the client until the connection ends, or until net/http has taken
 // it over.
@@ -113,7 +120,8 @@ func (c *clientConn) awaitHead(w *wire, limit int) (string, error) {
 	if c.p.draining.Load() {
 		return "", errIdleEnd
 	}
-	w.conn.SetReadDeadline(time.Now().Add(idleTimeout))
+	// For writing too: TLS may answer the client while it reads.
+	w.conn.SetDeadline(time.Now().Add(idleTimeout))
 	if err := w.await(); err != nil {
 		return "", errIdleEnd
 	}
@@ -236,7 +244,7 @@ var established = []byte("HTTP/1.1 200 Connection established\r\n\r\n")
 // printable keeps what a client sent from reaching logs and terminals as more
 // than text.
 func printable(s string) string {
-	const longest = 300
+	const longest = 500
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'

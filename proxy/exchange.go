@@ -35,13 +35,12 @@ type fields interface {
 // refused. Nothing reaches the upstream before admit has returned nil.
 func (x *exchange) admit(policy *Policy, r request, h fields) error {
 	path, _, _ := strings.Cut(r.target, "?")
-	x.Path = path
-	switch r.method {
+	x.Path = printable(path)
+	switch strings.ToUpper(r.method) {
 	case "CONNECT", "TRACE", "TRACK", "PRI":
-		return failMethod.because("%s is not forwarded", r.method)
+		return failMethod.because("%s is not forwarded", x.Method)
 	}
 	if !strings.HasPrefix(path, "/") {
-		x.Path = printable(path)
 		return failMalformed.because("the request target is not a path")
 	}
 	if err := x.checkAuthority(r.authority); err != nil {

@@ -74,6 +74,8 @@ var (
 		"if a private authority signed it, name that authority's PEM file in upstream_ca; verification cannot be turned off"}
 	failTLS = failure{502, "tls_protocol_error", "the TLS handshake with the upstream failed",
 		"check that the upstream speaks TLS 1.2 or later on this port"}
+	failNotHTTP2 = failure{502, "tls_protocol_error", "the upstream no longer selects HTTP/2",
+		"open a new connection: it will speak what the upstream speaks now"}
 	failProtocol = failure{502, "http_protocol_error", "the upstream's response is malformed",
 		"check the upstream; keybearer accepts only unambiguous HTTP"}
 	failIncomplete = failure{502, "http_response_incomplete", "the upstream closed the connection before it answered",
@@ -100,6 +102,7 @@ func fail(err error) *failure {
 		alert       tls.AlertError
 		record      tls.RecordHeaderError
 		network     net.Error
+		operation   *net.OpError
 	)
 	switch {
 	case errors.As(err, &f):
@@ -118,10 +121,12 @@ func fail(err error) *failure {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded),
 		errors.As(err, &network) && network.Timeout():
 		return &failTimeout
-	case errors.As(err, &alert), errors.As(err, &record):
+	case errors.As(err, &alert), errors.As(err, &record), errors.Is(err, errHandshake):
 		return &failTLS
-	case errors.Is(err, errHandshake):
-		return &failTLS
+	case errors.Is(err, syscall.ECONNRESET):
+		return &failRefused
+	case errors.As(err, &operation):
+		return &failUnroutable // no permission, no descriptor, no such address family
 	}
 	return &failInternal
 }
@@ -180,6 +185,11 @@ func (f *failure) serve(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Proxy-Status", f.proxyStatus())
 	h.Set("Content-Type", "text/plain; charset=utf-8")
+	if f.status >= http.StatusInternalServerError {
+		// What the upstream speaks may have changed: the next connection of the
+		// client asks anew. net/http makes a GOAWAY of it.
+		h.Set("Connection", "close")
+	}
 	w.WriteHeader(f.status)
 	io.WriteString(w, f.text())
 }

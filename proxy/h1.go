@@ -159,6 +159,9 @@ func (s *h1) send(x *exchange, framing http1.Framing) (*upstream, error) {
 		}
 		up.close()
 		silent := errors.Is(err, errNoResponse)
+		if silent && !up.reused {
+			s.p.upstreams.forget(x.target) // it may speak HTTP/2 alone by now
+		}
 		if fresh || !silent || !up.reused || framing.Kind != http1.NoBody || !isIdempotent(s.req.Method) {
 			if silent {
 				err = &failIncomplete
@@ -228,6 +231,8 @@ func (s *h1) informational(x *exchange) error {
 		return err
 	}
 	s.resp.Minor = 1
+	s.resp.Header.Remove(isTransferEncoding)
+	s.resp.Header.Remove(isContentLength)
 	s.out = s.resp.Append(s.out[:0])
 	return s.flush()
 }

@@ -33,9 +33,15 @@ func (s *h1) wantsWebSocket(f http1.Framing) bool {
 }
 
 // stripConnection removes the fields that are about the client's connection,
-// those that its Connection field names among them (RFC 9110 section 7.6.1). For
-// a WebSocket it writes the two that ask for one anew.
+// those that its Connection field names among them (RFC 9110 section 7.6.1). One
+// that names what frames or routes the request is an attempt to have it read in
+// two ways. For a WebSocket the two fields that ask for one are written anew.
 func (s *h1) stripConnection() error {
+	for _, name := range []string{"Host", "Content-Length", "Transfer-Encoding", "Trailer"} {
+		if s.req.Header.HasToken("Connection", name) {
+			return failMalformed.because("the Connection field names a field that frames or routes the message")
+		}
+	}
 	if err := stripFields(&s.req.Header, isHopByHop); err != nil {
 		return err
 	}
@@ -48,8 +54,6 @@ func (s *h1) stripConnection() error {
 var upgradeFields = [...]http1.Field{{Name: "Connection", Value: "Upgrade"}, {Name: "Upgrade", Value: "websocket"}}
 
 // stripFields removes hop-by-hop fields and those that a Connection field names.
-// It may not name what frames or routes the message: to drop those would make it
-// another message.
 func stripFields(h *http1.Header, drops func(name string) bool) error {
 	var named []string
 	for _, f := range *h {
@@ -57,11 +61,8 @@ func stripFields(h *http1.Header, drops func(name string) bool) error {
 			continue
 		}
 		for option := range strings.SplitSeq(f.Value, ",") {
-			switch option = strings.ToLower(strings.Trim(option, " \t")); option {
-			case "", "close", "keep-alive", "upgrade", "te":
-			case "host", "content-length", "transfer-encoding", "trailer":
-				return failMalformed.because("the Connection field names a field that frames or routes the message")
-			default:
+			option = strings.Trim(option, " \t")
+			if option != "" && !isFraming(option) {
 				named = append(named, option)
 			}
 		}
@@ -73,6 +74,16 @@ func stripFields(h *http1.Header, drops func(name string) bool) error {
 		return drops(name) || slices.ContainsFunc(named, func(n string) bool { return strings.EqualFold(n, name) })
 	})
 	return nil
+}
+
+// isFraming reports whether a field frames or routes a message: without it, it
+// would be another message, so a Connection field that names it has no effect.
+func isFraming(name string) bool {
+	switch strings.ToLower(name) {
+	case "host", "content-length", "transfer-encoding", "trailer":
+		return true
+	}
+	return false
 }
 
 // setHost makes the Host field the target's, whatever spelling of it was sent.

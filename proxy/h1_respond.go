@@ -20,7 +20,7 @@ func (s *h1) respond(x *exchange, up *upstream) (again bool) {
 		return false
 	}
 	x.Status = s.resp.Status
-	reusable := s.resp.Minor == 1 && framing.Kind != http1.UntilClose && !s.resp.Header.HasToken("Connection", "close")
+	reusable := s.req.Minor == 1 && s.resp.Minor == 1 && framing.Kind != http1.UntilClose && !s.resp.Header.HasToken("Connection", "close")
 	complete := s.upload.complete()
 	if !complete || framing.Kind == http1.UntilClose {
 		s.closing = true

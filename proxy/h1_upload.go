@@ -121,12 +121,15 @@ func (u *upload) clientGone() bool { return u.gone.Load() }
 func (u *upload) run(ended chan struct{}) {
 	defer close(ended)
 	defer u.s.c.contain()
-	for !u.body.Done() {
-		if err := u.fill(); err != nil {
-			u.abort(err)
+	for {
+		if err := u.takeAndWrite(); err != nil {
 			return
 		}
-		if err := u.takeAndWrite(); err != nil {
+		if u.body.Done() {
+			break
+		}
+		if err := u.fill(); err != nil {
+			u.abort(err)
 			return
 		}
 	}
@@ -193,8 +196,15 @@ func (u *upload) fill() error {
 	return u.s.client.fill()
 }
 
-// abort ends the exchange because the rest of the body will not come.
+// abort ends the exchange because the rest of the body will not come; unless it is
+// over already, and its end is why.
 func (u *upload) abort(err error) {
+	u.mu.Lock()
+	active := u.active
+	u.mu.Unlock()
+	if !active {
+		return
+	}
 	var f *failure
 	switch {
 	case errors.As(err, &f):

@@ -1,65 +1,64 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"slices"
 )
 
-// withInformational passes 1xx responses on.
-func (x *exchange) withInformational(ctx context.Context, w http.ResponseWriter) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
-			if status == http.StatusContinue {
-				return nil // net/http's server sends its own when the body is read
-			}
-			h := w.Header()
-			copyFields(h, http.Header(header), x.needles())
-			w.WriteHeader(status)
-			clear(h)
-			return nil
-		},
-	})
-}
-
-// respondHTTP2 streams a response to the client.
-func (x *exchange) respondHTTP2(w http.ResponseWriter, resp *http.Response, answered *bool) error {
-	h := w.Header()
-	n, err := x.bodyNeedles(resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"))
-	if err != nil {
-		return err
-	}
-	copyFields(h, resp.Header, x.needles())
-	for _, name := range []string{"Date", "Content-Type"} {
-		if _, ok := h[name]; !ok {
-			h[name] = nil // or net/http makes one up
-		}
-	}
-	x.Status, *answered = resp.StatusCode, true
-	w.WriteHeader(resp.StatusCode)
-	// Without a body the head itself ends the stream: gRPC tells "trailers only"
-	// responses by that.
-	if resp.Body != http.NoBody {
-		if err := x.copyBody(w, resp.Body, n); err != nil {
+// respond streams a response to the client.
+func (e *h2) respond(resp *http.Response) error {
+	var n *needles
+	empty := isEmpty(e.r.Method, resp)
+	if !empty {
+		var err error
+		if n, err = e.bodyNeedles(resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding")); err != nil {
 			return err
 		}
 	}
+	e.writeHead(resp)
+	if !empty {
+		if err := e.copyBody(resp.Body, n); err != nil {
+			return err
+		}
+	} else if resp.ContentLength == 0 {
+		io.Copy(io.Discard, resp.Body) // to its end, where the trailers are
+	}
 	for name, values := range resp.Trailer {
 		if !dropsFromResponse(name) {
-			h[http.TrailerPrefix+name] = maskValues(x.needles(), values)
+			e.w.Header()[http.TrailerPrefix+name] = maskValues(e.needles(), values)
 		}
 	}
 	return nil
 }
 
+// isEmpty reports whether a response has no content. Then nothing is flushed, so
+// that the head itself ends the stream: gRPC tells a "trailers only" response by
+// that. net/http gives a Content-Length of 0 to a head that ended the stream.
+func isEmpty(method string, resp *http.Response) bool {
+	return method == http.MethodHead || resp.ContentLength == 0 ||
+		resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
+}
+
+func (e *h2) writeHead(resp *http.Response) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.w.Header()
+	copyFields(h, resp.Header, e.needles())
+	for _, name := range []string{"Date", "Content-Type"} {
+		if _, ok := h[name]; !ok {
+			h[name] = nil // or net/http makes one up
+		}
+	}
+	e.Status, e.answered = resp.StatusCode, true
+	e.w.WriteHeader(resp.StatusCode)
+}
+
 // copyBody copies and flushes whatever has arrived, so that an event stream is not
 // delayed. It masks n, if not nil.
-func (x *exchange) copyBody(w http.ResponseWriter, body io.Reader, n *needles) error {
-	flush := http.NewResponseController(w).Flush
+func (e *h2) copyBody(body io.Reader, n *needles) error {
+	flush := http.NewResponseController(e.w).Flush
 	if err := flush(); err != nil {
 		return err
 	}
@@ -69,6 +68,7 @@ func (x *exchange) copyBody(w http.ResponseWriter, body io.Reader, n *needles) e
 	var clean []byte
 	for {
 		got, err := body.Read(*buf)
+		e.quiet.Reset(streamTimeout)
 		content, ended := (*buf)[:got], errors.Is(err, io.EOF)
 		if n != nil {
 			clean = m.write(clean[:0], content)
@@ -78,13 +78,13 @@ func (x *exchange) copyBody(w http.ResponseWriter, body io.Reader, n *needles) e
 			content = clean
 		}
 		if len(content) > 0 {
-			if _, err := w.Write(content); err != nil {
+			if _, err := e.w.Write(content); err != nil {
 				return err
 			}
 			if err := flush(); err != nil {
 				return err
 			}
-			x.BytesSent += int64(len(content))
+			e.BytesSent += int64(len(content))
 		}
 		if ended {
 			return nil

@@ -23,7 +23,7 @@ func (c *clientConn) intercept(r *Record) (handedOver bool) {
 	if err := c.mint(); err != nil {
 		return c.refuseConnect(r, fail(err))
 	}
-	c.Conn.SetDeadline(time.Now().Add(handshakeTimeout + dialTimeout))
+	c.Conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	if _, err := c.Conn.Write(established); err != nil {
 		r.Error, r.Reason = "http_request_error", "the client went away"
 		c.p.emit(r)
@@ -97,7 +97,10 @@ func (c *clientConn) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 		DynamicRecordSizingDisabled: true,
 	}
 	if offered := spoken(hello.SupportedProtos); len(hello.SupportedProtos) > 0 {
+		// The client waits while the upstream is asked; its own time begins anew.
+		c.Conn.SetDeadline(time.Time{})
 		config.NextProtos = []string{c.mirror(hello.Context(), offered)}
+		c.Conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	}
 	return config, nil
 }

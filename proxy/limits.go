@@ -23,4 +23,8 @@ const (
 	maxIdlePerKey = 64   // upstream connections kept for one client and target
 	maxIdle       = 1024 // upstream connections kept in all
 	maxRemembered = 4096 // targets whose protocol is remembered
+	rememberTime  = 10 * time.Minute
+
+	maxStreams   = 250       // HTTP/2 streams of one client connection
+	streamWindow = 512 << 10 // bytes of an HTTP/2 response that wait for a client that does not read
 )

@@ -67,11 +67,12 @@ func pump(dst, src *wire, active *atomic.Int64) (copied int64) {
 			dst.conn.Close()
 			return copied
 		}
-		if src.raw == nil {
+		if len(src.received()) == 1 {
 			src.conn.SetReadDeadline(longAgo)
-			src.fill() // the rest of the TLS record, which is at hand; waits for nothing
+			src.fill() // the rest of a TLS record is at hand; this waits for nothing
 		}
 		active.Store(time.Now().UnixNano())
+		dst.conn.SetWriteDeadline(time.Now().Add(streamTimeout))
 		n, err := dst.conn.Write(src.received())
 		copied += int64(n)
 		if err != nil {

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -26,7 +25,7 @@ type upstreams struct {
 	idle     map[upstreamKey][]*upstream
 	idles    int
 	h2       map[upstreamKey]*h2Pool
-	protocol map[protocolKey]string
+	protocol map[protocolKey]choice
 }
 
 // upstreamKey is whom a connection may be used for: a response can only ever
@@ -44,6 +43,12 @@ type protocolKey struct {
 	http1  bool
 }
 
+// choice is what an upstream selected, and when.
+type choice struct {
+	protocol string
+	made     time.Time
+}
+
 // upstream is an HTTP/1.1 connection to an upstream.
 type upstream struct {
 	*wire
@@ -59,7 +64,7 @@ func (u *upstreams) init(p *Proxy) {
 	u.sessions = tls.NewLRUClientSessionCache(1024)
 	u.idle = make(map[upstreamKey][]*upstream)
 	u.h2 = make(map[upstreamKey]*h2Pool)
-	u.protocol = make(map[protocolKey]string)
+	u.protocol = make(map[protocolKey]choice)
 	u.initTransport()
 }
 
@@ -86,6 +91,7 @@ func (u *upstreams) http1(ctx context.Context, key upstreamKey, named, fresh boo
 	}
 	conn, err := u.dialTLS(ctx, key.target, named, []string{protoHTTP1})
 	if err != nil {
+		u.forget(key.target)
 		return nil, err
 	}
 	return newUpstream(key, conn, conn.NetConn()), nil
@@ -103,6 +109,23 @@ func (up *upstream) justOpened() bool { return !up.used && time.Since(up.since) 
 func (up *upstream) close() {
 	up.raw.Close()
 	up.release()
+}
+
+// quiet reports whether nothing has been received that nobody asked for. What is
+// still in the socket is looked for when the connection is taken again; what TLS
+// has already taken out of it can only be seen by reading.
+func (up *upstream) quiet() bool {
+	if len(up.received()) > 0 {
+		return false
+	}
+	if up.conn == up.raw {
+		return true
+	}
+	up.conn.SetReadDeadline(longAgo)
+	var b [1]byte
+	n, err := up.conn.Read(b[:])
+	up.conn.SetReadDeadline(time.Time{})
+	return n == 0 && isTimeout(err)
 }
 
 // take returns the connection that became idle last, which is the one least
@@ -126,8 +149,8 @@ func (u *upstreams) take(key upstreamKey) *upstream {
 
 // put keeps a connection whose last exchange ended cleanly.
 func (u *upstreams) put(up *upstream) {
-	if len(up.received()) > 0 {
-		up.close() // bytes that nobody asked for
+	if !up.quiet() {
+		up.close()
 		return
 	}
 	up.release()
@@ -192,17 +215,18 @@ func (u *upstreams) close() {
 func (u *upstreams) negotiate(ctx context.Context, c *clientConn, offered []string) (string, error) {
 	remembered := protocolKey{c.target, slices.Contains(offered, protoHTTP1)}
 	u.mu.Lock()
-	proto, known := u.protocol[remembered]
+	last, known := u.protocol[remembered]
 	u.mu.Unlock()
-	if known {
-		return proto, nil
+	if known && time.Since(last.made) < rememberTime {
+		return last.protocol, nil
 	}
 	conn, err := u.dialTLS(ctx, c.target, c.named, offered)
 	if err != nil {
 		return "", err
 	}
 	key := upstreamKey{client: c.client, target: c.target}
-	if proto = conn.ConnectionState().NegotiatedProtocol; proto == protoHTTP2 {
+	proto := conn.ConnectionState().NegotiatedProtocol
+	if proto == protoHTTP2 {
 		err = u.addHTTP2(ctx, key, conn)
 	} else {
 		proto = protoHTTP1
@@ -221,7 +245,7 @@ func (u *upstreams) remember(key protocolKey, proto string) {
 	if len(u.protocol) >= maxRemembered {
 		clear(u.protocol) // to be asked again is cheap, and rare
 	}
-	u.protocol[key] = proto
+	u.protocol[key] = choice{proto, time.Now()}
 }
 
 func (u *upstreams) forget(t rules.Target) {
@@ -230,6 +254,3 @@ func (u *upstreams) forget(t rules.Target) {
 	delete(u.protocol, protocolKey{t, true})
 	delete(u.protocol, protocolKey{t, false})
 }
-
-// errNotHTTP2 says that an upstream which used to select HTTP/2 did not.
-var errNotHTTP2 = errors.New("the upstream no longer selects HTTP/2")

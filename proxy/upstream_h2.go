@@ -14,10 +14,16 @@ import (
 // h2Pool holds the HTTP/2 connections of one client to one target. Each carries
 // many streams; another is dialled when all are full.
 type h2Pool struct {
-	dialing sync.Mutex // one dial at a time: those who wait share its connection
 	mu      sync.Mutex
 	conns   []*http.ClientConn
 	used    time.Time
+	dialing *dialing // nil if none is under way
+}
+
+// dialing is a dial that every stream in need of a connection waits for.
+type dialing struct {
+	done chan struct{}
+	err  error // set before done is closed
 }
 
 // dialledKey is the context key under which the transport finds the connection
@@ -35,6 +41,9 @@ func (u *upstreams) initTransport() {
 		HTTP2: &http.HTTP2Config{
 			SendPingTimeout: 30 * time.Second,
 			PingTimeout:     15 * time.Second,
+			// Not per connection: there a few clients that do not read would stop
+			// the others.
+			MaxReceiveBufferPerStream: streamWindow,
 		},
 	}
 	u.transport.Protocols.SetHTTP2(true)
@@ -69,46 +78,70 @@ func (u *upstreams) addHTTP2(ctx context.Context, key upstreamKey, conn *tls.Con
 }
 
 // http2 returns a connection on which one stream is reserved: the caller calls
-// RoundTrip once, or Release.
+// RoundTrip once, or Release. If none has one free it waits for a new connection,
+// together with all others who do, for as long as ctx lives.
 func (u *upstreams) http2(ctx context.Context, key upstreamKey, named bool) (*http.ClientConn, error) {
 	pool := u.pool(key)
-	if cc := pool.reserve(); cc != nil {
-		return cc, nil
-	}
-	pool.dialing.Lock()
-	defer pool.dialing.Unlock()
 	for {
-		if cc := pool.reserve(); cc != nil {
+		cc, dial, first := pool.reserve()
+		if cc != nil {
 			return cc, nil
 		}
-		conn, err := u.dialTLS(ctx, key.target, named, []string{protoHTTP2})
-		if err != nil {
-			return nil, err
+		if first {
+			go func() {
+				dial.err = u.dialHTTP2(key, named)
+				pool.dialed(dial)
+			}()
 		}
-		if conn.ConnectionState().NegotiatedProtocol != protoHTTP2 {
-			conn.Close()
-			u.forget(key.target)
-			return nil, fmt.Errorf("%w: %w", errHandshake, errNotHTTP2)
-		}
-		if err := u.addHTTP2(ctx, key, conn); err != nil {
-			return nil, err
+		select {
+		case <-dial.done:
+			if dial.err != nil {
+				return nil, dial.err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }
 
-// reserve returns a connection with a stream reserved on it, nil if none has one
-// free.
-func (p *h2Pool) reserve() *http.ClientConn {
+func (u *upstreams) dialHTTP2(key upstreamKey, named bool) error {
+	ctx := context.Background() // the dial is not one stream's
+	conn, err := u.dialTLS(ctx, key.target, named, []string{protoHTTP2})
+	if err != nil {
+		u.forget(key.target)
+		return err
+	}
+	if conn.ConnectionState().NegotiatedProtocol != protoHTTP2 {
+		conn.Close()
+		u.forget(key.target)
+		return &failNotHTTP2
+	}
+	return u.addHTTP2(ctx, key, conn)
+}
+
+// reserve returns a connection with a stream reserved on it. If none has one free
+// it returns the dial to wait for, and whether the caller is the one to make it.
+func (p *h2Pool) reserve() (cc *http.ClientConn, dial *dialing, first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.used = time.Now()
 	p.conns = slices.DeleteFunc(p.conns, func(cc *http.ClientConn) bool { return cc.Err() != nil })
 	for _, cc := range p.conns {
 		if cc.Reserve() == nil {
-			return cc
+			return cc, nil, false
 		}
 	}
-	return nil
+	if p.dialing == nil {
+		p.dialing, first = &dialing{done: make(chan struct{})}, true
+	}
+	return nil, p.dialing, first
+}
+
+func (p *h2Pool) dialed(d *dialing) {
+	p.mu.Lock()
+	p.dialing = nil
+	p.mu.Unlock()
+	close(d.done)
 }
 
 // sweep closes the connections of a pool that has not been used for long, and
@@ -120,7 +153,7 @@ func (p *h2Pool) sweep(all bool) (empty bool) {
 	p.conns = slices.DeleteFunc(p.conns, func(cc *http.ClientConn) bool {
 		idle := cc.InFlight() == 0 && (all || unused)
 		if idle {
-			cc.Close()
+			go cc.Close() // it may wait for a peer that does not read
 		}
 		return idle || cc.Err() != nil
 	})

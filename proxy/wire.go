@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -65,6 +66,9 @@ func (c *wire) await() error {
 		buf, n, err := c.raw.read()
 		c.buf, c.w = buf, n
 		return err
+	}
+	if _, isTLS := c.conn.(*tls.Conn); !isTLS {
+		return c.fill()
 	}
 	// One byte tells that a TLS record has come; the rest of the record is then
 	// at hand without another system call.

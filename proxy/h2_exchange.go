@@ -1,0 +1,260 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"keybearer/proxy/http1"
+)
+
+// h2 is one exchange over HTTP/2.
+type h2 struct {
+	exchange
+	p *Proxy
+	c *clientConn
+	w http.ResponseWriter
+	r *http.Request
+
+	quiet    *time.Timer  // ends the exchange when nothing has moved for too long
+	received atomic.Int64 // bytes of the request's body
+	answered bool         // the final response head has been written
+
+	// net/http calls back from goroutines of its own, perhaps after the exchange
+	// is over, when w must not be touched any more.
+	mu       sync.Mutex
+	over     bool
+	informed bool // a 1xx response has been passed on
+}
+
+// errQuiet says that nothing has moved for streamTimeout.
+var errQuiet = errors.New("nothing moved for too long")
+
+// serve serves the exchange and emits its record. It reports false if the stream
+// must be reset, so that the client does not take a part for the whole.
+func (e *h2) serve() (whole bool) {
+	defer e.p.emit(&e.Record)
+	defer func() { e.BytesReceived = e.received.Load() }()
+	defer func() {
+		e.end()
+		if recover() != nil { // our error: this stream ends, and no other
+			failInternal.note(&e.Record)
+			whole = false
+		}
+	}()
+	err := e.run()
+	switch {
+	case err == nil:
+		return true
+	case e.r.Context().Err() != nil:
+		e.Reason = "the client went away"
+		return false
+	case e.answered:
+		f := responseFailure(err)
+		e.Error, e.Reason = f.kind, f.reason+", in the middle of the response"
+		return false
+	}
+	f := fail(err)
+	f.note(&e.Record)
+	f.serve(e.w)
+	return true
+}
+
+// end keeps callbacks away from w.
+func (e *h2) end() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.over = true
+}
+
+func (e *h2) run() error {
+	out, err := e.admit()
+	if err != nil {
+		return err
+	}
+	if f := e.c.dialErr.Swap(nil); f != nil {
+		return f
+	}
+	ctx, cancel := context.WithCancelCause(e.r.Context())
+	defer cancel(nil)
+	e.quiet = time.AfterFunc(streamTimeout, func() { e.timeOut(cancel) })
+	defer e.quiet.Stop()
+	resp, err := e.roundTrip(out.WithContext(e.withInformational(ctx)))
+	if err == nil {
+		defer resp.Body.Close()
+		err = e.respond(resp)
+	}
+	if context.Cause(ctx) == errQuiet {
+		return &failResponseTime
+	}
+	return err
+}
+
+// timeOut ends the exchange, also if it is writing to a client that does not read.
+func (e *h2) timeOut(cancel context.CancelCauseFunc) {
+	cancel(errQuiet)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.over {
+		http.NewResponseController(e.w).SetWriteDeadline(longAgo)
+	}
+}
+
+// roundTrip sends the request. An upstream may end a connection while the request
+// is on its way to it: one without a body or side effects is sent once more.
+func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
+	key := upstreamKey{client: e.c.client, target: e.target}
+	for again := false; ; again = true {
+		conn, err := e.p.upstreams.http2(out.Context(), key, e.named)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := conn.RoundTrip(out)
+		if err == nil {
+			return resp, nil
+		}
+		if again || out.Context().Err() != nil || out.Body != http.NoBody || !isIdempotent(out.Method) || e.hasInformed() {
+			return nil, roundTripFailure(err)
+		}
+	}
+}
+
+func (e *h2) hasInformed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.informed
+}
+
+// roundTripFailure says why an HTTP/2 upstream did not answer. Its error is not
+// looked into: net/http's HTTP/2 errors have no exported types.
+func roundTripFailure(err error) error {
+	if isTimeout(err) {
+		return &failResponseTime
+	}
+	return failIncomplete.because("the upstream ended the HTTP/2 stream before it answered")
+}
+
+// admit checks the request and returns the one to send: the same path and fields,
+// the target's own authority, the rule's headers. net/http has checked less than
+// HTTP/1.1 would: what could not be said there is not sent (I10).
+func (e *h2) admit() (*http.Request, error) {
+	header := fieldMap(e.r.Header.Clone())
+	hosts := header["Host"]
+	delete(header, "Host")
+	switch {
+	case len(hosts) > 1 || len(hosts) == 1 && e.checkAuthority(hosts[0]) != nil:
+		return nil, failMisdirected.because("the Host field names another host than the connection")
+	case header.count() > http1.MaxFields:
+		return nil, failHeadSize.because("the request head has more than %d fields", http1.MaxFields)
+	case !httpguts.ValidHeaderFieldName(e.r.Method):
+		return nil, failMalformed.because("the method is not a token")
+	case strings.ContainsFunc(e.r.RequestURI, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }):
+		return nil, failMalformed.because("the request target has a space, a control character or a fragment")
+	}
+	trailers := header.HasField("Te", "trailers") // gRPC servers insist on it
+	header.remove(isHopByHop)
+	if trailers {
+		header.add("Te", "trailers")
+	}
+	req := request{method: e.r.Method, authority: e.r.Host, target: e.r.RequestURI}
+	if err := e.exchange.admit(e.p.policy.Load(), req, header); err != nil {
+		return nil, err
+	}
+	if _, ok := header["User-Agent"]; !ok {
+		header["User-Agent"] = nil // or net/http sends its own
+	}
+	out := &http.Request{
+		Method: e.r.Method,
+		// Opaque is sent byte for byte behind the authority it begins with; Path
+		// would be encoded anew.
+		URL:           &url.URL{Scheme: "https", Host: e.authority(), Opaque: "//" + e.authority() + e.r.RequestURI},
+		Host:          e.authority(),
+		Header:        http.Header(header),
+		ContentLength: e.r.ContentLength,
+		Body:          http.NoBody,
+	}
+	if e.r.ContentLength != 0 {
+		out.Body, out.Trailer = requestBody{e.r.Body, e}, e.r.Trailer
+	}
+	return out, nil
+}
+
+// requestBody counts the request's body and drops the trailer fields that must
+// not pass, which are known once the body has ended. The transport may still read
+// it when the exchange is over.
+type requestBody struct {
+	io.ReadCloser
+	e *h2
+}
+
+func (b requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.e.received.Add(int64(n))
+	b.e.quiet.Reset(streamTimeout)
+	if errors.Is(err, io.EOF) {
+		fieldMap(b.e.r.Trailer).remove(b.e.dropsTrailer)
+	}
+	return n, err
+}
+
+// withInformational passes 1xx responses on.
+func (e *h2) withInformational(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			// net/http's server sends its own 100 when the body is read.
+			if e.over || e.answered || status == http.StatusContinue {
+				return nil
+			}
+			e.informed = true
+			h := e.w.Header()
+			copyFields(h, http.Header(header), e.needles())
+			e.w.WriteHeader(status)
+			clear(h)
+			return nil
+		},
+	})
+}
+
+// fieldMap is a request's fields as admit sees them.
+type fieldMap http.Header
+
+func (m fieldMap) HasField(name, value string) bool {
+	for _, v := range m[textproto.CanonicalMIMEHeaderKey(name)] {
+		if v == value {
+			return true
+		}
+	}
+	return false
+}
+
+func (m fieldMap) count() (n int) {
+	for _, values := range m {
+		n += len(values)
+	}
+	return n
+}
+
+func (m fieldMap) remove(drop func(name string) bool) {
+	for name := range m {
+		if drop(name) {
+			delete(m, name)
+		}
+	}
+}
+
+func (m fieldMap) add(name, value string) {
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	m[name] = append(m[name], value)
+}
