@@ -222,10 +222,7 @@ func TestPanicFailsClosed(t *testing.T) {
 		conn := f.open("api.test:443", protocolsOf(http2)...)
 		f.proxy.SetPolicy(nil) // to be looked at is to panic
 		if http2 {
-			c := newFrames(t, conn)
-			io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-			c.fr.WriteSettings()
-			if a := c.ask(get("/")...); a.ended != "reset" && a.status() != 500 {
+			if a := f.prefaced(conn).ask(get("/")...); a.ended != "reset" && a.status() != 500 {
 				t.Errorf("the stream ended with %s", a.ended)
 			}
 		} else {

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -44,6 +43,10 @@ func (f *fixture) openHTTP2(target string) *frames {
 	if p := conn.ConnectionState().NegotiatedProtocol; p != protoHTTP2 {
 		f.t.Fatalf("the proxy selected %q", p)
 	}
+	return f.prefaced(conn)
+}
+
+func (f *fixture) prefaced(conn net.Conn) *frames {
 	c := newFrames(f.t, conn)
 	io.WriteString(conn, http2.ClientPreface)
 	c.fr.WriteSettings()
@@ -213,13 +216,21 @@ func serveFrames(t *testing.T, host string, handle func(c *frames)) *capture {
 	})
 }
 
-// ask sends one request without a body over either protocol and returns the
-// response. The fields hold :method, :path and :authority; the latter is Host in
+// ask sends one request without a body over either protocol, on a connection of
+// its own. The fields hold :method, :path and :authority; the latter is Host in
 // HTTP/1.1.
 func (f *fixture) ask(http2 bool, target string, fields ...pair) *http.Response {
 	f.t.Helper()
-	if http2 {
-		return f.askHTTP2(target, fields)
+	conn := f.open(target, protocolsOf(http2)...)
+	defer conn.Close()
+	return f.askOn(conn, fields)
+}
+
+// askOn is ask, as the first request on a connection.
+func (f *fixture) askOn(conn *tls.Conn, fields []pair) *http.Response {
+	f.t.Helper()
+	if conn.ConnectionState().NegotiatedProtocol == protoHTTP2 {
+		return f.askHTTP2(conn, fields)
 	}
 	var b strings.Builder
 	pseudo := make(map[string]string)
@@ -234,16 +245,12 @@ func (f *fixture) ask(http2 bool, target string, fields ...pair) *http.Response 
 		}
 	}
 	raw := pseudo[":method"] + " " + pseudo[":path"] + " HTTP/1.1\r\n" + b.String() + "\r\n"
-	conn := f.open(target, protoHTTP1)
-	defer conn.Close()
 	return f.do(conn, pseudo[":method"], raw)
 }
 
-func (f *fixture) askHTTP2(target string, fields []pair) *http.Response {
+func (f *fixture) askHTTP2(conn *tls.Conn, fields []pair) *http.Response {
 	f.t.Helper()
-	c := f.openHTTP2(target)
-	defer c.conn.Close()
-	a := c.ask(fields...)
+	a := f.prefaced(conn).ask(fields...)
 	if len(a.heads) == 0 {
 		f.t.Fatalf("no response: ended by %s %v", a.ended, a.resetFor)
 	}
@@ -271,15 +278,6 @@ func protocolsOf(http2 bool) []string {
 	}
 	return []string{protoHTTP1}
 }
-
-// isTruncation reports whether a TLS stream ended without close_notify.
-func isTruncation(err error) bool {
-	var network net.Error
-	return err != nil && !errors.Is(err, io.EOF) && !(errors.As(err, &network) && network.Timeout()) ||
-		errors.Is(err, io.ErrUnexpectedEOF)
-}
-
-var _ = tls.VersionTLS12
 
 // writeOnly is a connection that keeps what is written and has nothing to read.
 type writeOnly struct {

@@ -29,6 +29,7 @@ func (c *clientConn) intercept(r *Record) (handedOver bool) {
 		c.p.emit(r)
 		return false
 	}
+	c.wire.release() // TLS has buffers of its own
 	conn := tls.Server(c, &tls.Config{GetConfigForClient: c.configFor})
 	if err := conn.Handshake(); err != nil {
 		r.Error, r.Reason = "tls_protocol_error", handshakeReason(err)

@@ -93,7 +93,6 @@ func TestWebSocketUpstreamEnds(t *testing.T) {
 // 101; and where none comes it is the next request, judged on its own.
 func TestUpgradeRefused(t *testing.T) {
 	answered := make(chan string, 1)
-	var upstream *capture
 	f, upstream := startRaw(t, func(conn net.Conn, r *bufio.Reader) {
 		head(r)
 		io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\n") // time passes
