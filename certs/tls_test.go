@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -109,7 +110,9 @@ func TestLeafServesHTTP(t *testing.T) {
 		transport := &http.Transport{
 			TLSClientConfig: &tls.Config{RootCAs: pool(a)},
 			Protocols:       protocols,
-			Dial:            func(network, _ string) (net.Conn, error) { return net.Dial(network, address) },
+			DialContext: func(_ context.Context, network, _ string) (net.Conn, error) {
+				return net.Dial(network, address)
+			},
 		}
 		response, err := (&http.Client{Transport: transport}).Get("https://api.example.com/")
 		if err != nil {

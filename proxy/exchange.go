@@ -135,8 +135,15 @@ func (x *exchange) inject(a *action, h fields) error {
 	for _, f := range a.fields {
 		h.add(f.Name, f.Value)
 	}
-	x.action, x.Injected = a, a.names
+	x.action = a
 	return nil
+}
+
+// sent notes that the request, with its injected headers, is on its way.
+func (x *exchange) sent() {
+	if x.action != nil {
+		x.Injected = x.action.names
+	}
 }
 
 func isAcceptEncoding(name string) bool { return strings.EqualFold(name, "Accept-Encoding") }

@@ -61,6 +61,7 @@ func (u *upload) start(x *exchange, up *upstream, framing http1.Framing) error {
 	if err := u.take(); err != nil {
 		return err
 	}
+	x.sent()
 	if err := u.write(); err != nil {
 		return errNoResponse
 	}

@@ -19,6 +19,9 @@ type h2Server struct {
 	start    sync.Once
 }
 
+// connKey is the context key under which a request finds its connection.
+type connKey struct{}
+
 func (h *h2Server) init(p *Proxy) {
 	h.p = p
 	h.listener = &handOver{conns: make(chan net.Conn), closed: make(chan struct{})}

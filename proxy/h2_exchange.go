@@ -119,6 +119,7 @@ func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
+		e.sent()
 		resp, err := conn.RoundTrip(out)
 		if err == nil {
 			return resp, nil

@@ -46,7 +46,7 @@ func (e *h2) writeHead(resp *http.Response) {
 	defer e.mu.Unlock()
 	h := e.w.Header()
 	copyFields(h, resp.Header, e.needles())
-	for _, name := range []string{"Date", "Content-Type"} {
+	for _, name := range []string{"Date", "Content-Type", "Content-Length"} {
 		if _, ok := h[name]; !ok {
 			h[name] = nil // or net/http makes one up
 		}

@@ -281,6 +281,7 @@ func serveListener(t *testing.T, l net.Listener, handle func(conn net.Conn)) *ca
 			conn.SetDeadline(time.Now().Add(30 * time.Second))
 			group.Go(func() {
 				defer conn.Close()
+				defer context.AfterFunc(t.Context(), func() { conn.Close() })()
 				handle(&keptConn{Conn: conn, to: c})
 			})
 		}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -157,12 +156,4 @@ func handshakeReason(err error) string {
 			"if it does not trust keybearer's CA, see keybearer env"
 	}
 	return "the TLS handshake with the client failed: " + printable(err.Error())
-}
-
-// connKey is the context key under which an HTTP/2 request finds its connection.
-type connKey struct{}
-
-func connOf(r *http.Request) *clientConn {
-	c, _ := r.Context().Value(connKey{}).(*clientConn)
-	return c
 }

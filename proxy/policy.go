@@ -39,7 +39,7 @@ type SecretError struct {
 }
 
 func (e *SecretError) Error() string {
-	return fmt.Sprintf("%s needs the secret %s: %v", e.Owner, e.Secret, e.Err)
+	return fmt.Sprintf("%s needs %v", e.Owner, e.Err) // which names the secret
 }
 
 func (e *SecretError) Unwrap() error { return e.Err }

@@ -21,7 +21,7 @@ type Record struct {
 	Method   string   // "CONNECT" for a tunnel
 	Path     string   // as sent, without the query
 	Rule     string   // name of the rule that acted, "" if none
-	Injected []string // names of the headers that were set; not to be changed
+	Injected []string // names of the headers that were set in what was sent; not to be changed
 
 	Status        int   // of the final response, 0 if none was sent
 	BytesReceived int64 // bytes of body, or of tunnel, from the client

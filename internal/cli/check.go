@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"keybearer/internal/config"
+	"keybearer/rules"
+	"keybearer/secrets"
+)
+
+type checkOptions struct {
+	settings
+	strict bool
+}
+
+func newCheck() *cobra.Command {
+	var o checkOptions
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration and say what each rule does",
+		Long: `Check the configuration without using the network: print all problems and
+warnings at once, then in words what each rule does and where its secrets come
+from. A secret that is not here is said to be missing, and is no error: it has to
+be where keybearer runs.`,
+		Example: `  keybearer check --config examples/several-apis.yaml
+  keybearer check --strict`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.check(cmd) },
+	}
+	o.settings.register(cmd, "unmatched-hosts", "secrets-dir", "env-file")
+	cmd.Flags().BoolVar(&o.strict, "strict", false, "warnings are errors")
+	return cmd
+}
+
+func (o *checkOptions) check(cmd *cobra.Command) error {
+	c, err := o.load(cmd.InOrStdin(), o.strict)
+	if err != nil {
+		return err
+	}
+	store, warnings := o.places(c)
+	for _, p := range c.Warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), p)
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w)
+	}
+	if o.strict && len(warnings) > 0 {
+		return exit(exitConfig, errors.New("there are warnings, and --strict makes them errors"))
+	}
+	describe(cmd.OutOrStdout(), c, store)
+	return nil
+}
+
+// places opens the places of the secrets. Where that fails it is a warning, and
+// the store is nil.
+func (o *checkOptions) places(c *config.Config) (*secrets.Store, []string) {
+	store, err := findSecrets(c, nil)
+	if err != nil {
+		return nil, strings.Split(err.Error(), "\n")
+	}
+	return store, store.Warnings(c.Set.References())
+}
+
+// describe says in words what a configuration does.
+func describe(w io.Writer, c *config.Config, store *secrets.Store) {
+	enabled := map[string]*rules.Rule{}
+	for _, rule := range c.Set.Rules() {
+		enabled[rule.Name] = rule
+	}
+	for _, written := range c.Policy.Rules {
+		fmt.Fprintf(w, "rule %s", written.Name)
+		if written.Description != "" {
+			fmt.Fprintf(w, ": %s", written.Description)
+		}
+		fmt.Fprintln(w)
+		if rule := enabled[written.Name]; rule != nil {
+			describeRule(w, rule, store)
+		} else {
+			fmt.Fprintln(w, "  is not enabled")
+		}
+	}
+	if field, ok := c.Set.ClientAuth(); ok {
+		fmt.Fprintln(w, "clients have to send the credentials of client_auth")
+		for _, name := range field.References() {
+			fmt.Fprintf(w, "  they hold the secret %s: %s\n", name, origin(store, name))
+		}
+	}
+	if len(c.Policy.NoProxy) > 0 {
+		fmt.Fprintf(w, "never decrypted: %s\n", strings.Join(c.Policy.NoProxy, ", "))
+	}
+	if a := c.Policy.AccessControl; a != nil && len(a.AllowList) > 0 {
+		fmt.Fprintf(w, "reachable, and nothing else: %s\n", strings.Join(a.AllowList, ", "))
+	} else if a != nil {
+		fmt.Fprintf(w, "refused: %s\n", strings.Join(a.DenyList, ", "))
+	}
+	verb := "tunnelled untouched"
+	if c.Settings.UnmatchedHosts == "deny" {
+		verb = "refused"
+	}
+	fmt.Fprintf(w, "all other hosts: %s\n", verb)
+}
+
+func describeRule(w io.Writer, rule *rules.Rule, store *secrets.Store) {
+	fmt.Fprintf(w, "  on %s requests to %s\n", orEvery(rule.Methods()), strings.Join(rule.Hosts(), ", "))
+	if paths := rule.Paths(); len(paths) > 0 {
+		fmt.Fprintf(w, "  whose path is %s\n", strings.Join(paths, " or "))
+	}
+	for _, condition := range rule.Headers() {
+		fmt.Fprintf(w, "  that have the header %s\n", condition)
+	}
+	if rule.Plaintext() {
+		fmt.Fprintln(w, "  over TLS and in plain HTTP")
+	}
+	for _, i := range rule.Injections {
+		describeInjection(w, i, store)
+	}
+	if len(rule.Remove) > 0 {
+		fmt.Fprintf(w, "  removes %s\n", strings.Join(rule.Remove, ", "))
+	}
+}
+
+func orEvery(methods []string) string {
+	if len(methods) == 0 {
+		return "all"
+	}
+	return strings.Join(methods, " and ")
+}
+
+// describeInjection names the header and where its secrets come from, and never
+// a value.
+func describeInjection(w io.Writer, i rules.Injection, store *secrets.Store) {
+	names := i.References()
+	switch {
+	case len(names) == 0 && i.Secret():
+		fmt.Fprintf(w, "  sets %s to a secret that stands in the configuration\n", i.Name)
+	case len(names) == 0:
+		fmt.Fprintf(w, "  sets %s to a text that is not secret\n", i.Name)
+	}
+	for _, name := range names {
+		fmt.Fprintf(w, "  sets %s with the secret %s: %s\n", i.Name, name, origin(store, name))
+	}
+}
+
+// origin is where a secret comes from, and whether it can be used right now.
+func origin(store *secrets.Store, name string) string {
+	if store == nil {
+		return "its place cannot be opened"
+	}
+	var problem *secrets.Error
+	if _, err := store.Lookup(name); errors.As(err, &problem) {
+		return problem.Source + ", which cannot be used: " + problem.Reason
+	}
+	return store.Describe(name)
+}

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+
+	"keybearer/certs"
+)
+
+// demoAPI is an HTTPS server on loopback that demands a key. Its certificate is
+// from an authority of its own, as that of any API is not from keybearer's.
+type demoAPI struct {
+	authority *certs.Authority
+	listener  net.Listener
+
+	key    string
+	server http.Server
+
+	mu   sync.Mutex
+	seen []string // the Authorization field of each request
+}
+
+func newDemoAPI(key string) (*demoAPI, error) {
+	authority, err := certs.New(&certs.Constraints{DNS: []string{demoHost}})
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := authority.Leaf(demoHost)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	a := &demoAPI{authority: authority, listener: listener, key: key}
+	a.server.Handler = a
+	a.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*leaf}}
+	a.server.ErrorLog = log.New(io.Discard, "", 0)
+	go a.server.ServeTLS(listener, "", "")
+	return a, nil
+}
+
+func (a *demoAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	credential := r.Header.Get("Authorization")
+	a.mu.Lock()
+	a.seen = append(a.seen, credential)
+	a.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	if credential != "Bearer "+a.key {
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprintln(w, `{"error": "that is not the key"}`)
+		return
+	}
+	fmt.Fprintln(w, `{"greeting": "hello, you have the key"}`)
+}
+
+func (a *demoAPI) received() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.seen
+}
+
+// holdsKey looks for the key as it is, and as it might have been encoded.
+func (a *demoAPI) holdsKey(text string) bool {
+	for _, form := range []string{
+		a.key,
+		base64.RawStdEncoding.EncodeToString([]byte(a.key)),
+		hex.EncodeToString([]byte(a.key)),
+	} {
+		if strings.Contains(text, form) {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *demoAPI) roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(a.authority.PEM())
+	return pool
+}
+
+func (a *demoAPI) close() { a.server.Close() }

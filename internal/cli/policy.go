@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	"keybearer/internal/config"
+	"keybearer/proxy"
+	"keybearer/rules"
+	"keybearer/secrets"
+)
+
+// findSecrets opens the places that the configuration names. Environ is what the
+// environment was when the process began; nil means what it is now.
+func findSecrets(c *config.Config, environ []string) (*secrets.Store, error) {
+	sources := c.Secrets
+	sources.Environ = environ
+	store, err := secrets.Open(sources)
+	return store, exit(exitSecret, err)
+}
+
+// newPolicy expands the rules with their secrets. An error with a policy is for
+// a start to refuse and for a reload to tell: the rules concerned refuse their
+// requests, the others act.
+func newPolicy(set *rules.Set, store *secrets.Store) (*proxy.Policy, error) {
+	policy, err := proxy.NewPolicy(set, store.Lookup)
+	return policy, exit(exitSecret, err)
+}
+
+// upstreamRoots returns the roots for upstreams, nil for the system's alone, and
+// the PEM text of upstream_ca: clients of tunnelled hosts need those as well.
+func upstreamRoots(file string) (*x509.CertPool, []byte, error) {
+	if file == "" {
+		return nil, nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, exit(exitConfig, fmt.Errorf("upstream_ca: %w; correct the path", err))
+	}
+	roots, err := x509.SystemCertPool()
+	if errors.Is(err, os.ErrNotExist) || roots == nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, nil, exit(exitConfig, fmt.Errorf("upstream_ca: %s holds no certificate; give it in PEM form", file))
+	}
+	return roots, pem, nil
+}

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keybearer/certs"
+	"keybearer/internal/config"
+	"keybearer/internal/telemetry"
+	"keybearer/proxy"
+	"keybearer/rules"
+)
+
+// drainTime is how long exchanges may go on after SIGTERM.
+const drainTime = 30 * time.Second
+
+type serveOptions struct {
+	settings
+	resolve
+	allowRemote bool
+
+	environ []string // as it was at the start: a reload looks secrets up in it again
+}
+
+func newServe() *cobra.Command {
+	o := serveOptions{environ: os.Environ()}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the proxy in the foreground",
+		Long: `Run the proxy in the foreground. It prints one line when it is ready: its
+address, the CA that clients are to trust, the number of rules.
+
+SIGHUP reads configuration and secrets again; a bad file changes nothing. SIGTERM
+lets the exchanges under way end for up to 30 s; a second one ends them.`,
+		Example: `  keybearer serve --config examples/several-apis.yaml
+  eval "$(keybearer env)" && curl -sS https://api.openai.com/v1/models`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.serve(cmd) },
+	}
+	o.settings.register(cmd, "listen", "unmatched-hosts", "allow-private", "secrets-dir", "env-file",
+		"ca-dir", "upstream-ca", "log-format", "log-level")
+	o.resolve.register(cmd)
+	cmd.Flags().BoolVar(&o.allowRemote, "allow-remote", false, "listen on an address that other machines can reach")
+	return cmd
+}
+
+func (o *serveOptions) serve(cmd *cobra.Command) error {
+	c, err := o.load(cmd.InOrStdin(), false)
+	if err != nil {
+		return err
+	}
+	logger, err := newLogger(cmd.ErrOrStderr(), c)
+	if err != nil {
+		return err
+	}
+	if err := o.checkListen(c); err != nil {
+		return err
+	}
+	if err := hideMemory(); err != nil {
+		logger.Warn("other processes of this user can read keybearer's memory: " + err.Error())
+	}
+	store, err := findSecrets(c, o.environ)
+	if err != nil {
+		return err
+	}
+	for _, w := range store.Warnings(c.Set.References()) {
+		logger.Warn(w)
+	}
+	policy, err := newPolicy(c.Set, store)
+	if err != nil {
+		return err
+	}
+	p, files, err := o.newProxy(c, logger)
+	if err != nil {
+		return err
+	}
+	p.SetPolicy(policy)
+
+	// From here on signals are ours: one that comes early must not be lost.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+
+	l, err := net.Listen("tcp", c.Settings.Listen)
+	if err != nil {
+		return fmt.Errorf("%w; end what listens there, or give another address with --listen", err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "keybearer listens on %s, CA %s, %s\n", l.Addr(), files.ca, count(c.Set.Rules()))
+	return o.attend(p, l, signals, &reloader{options: o, started: c.Settings, proxy: p, logger: logger})
+}
+
+// newProxy returns a proxy without a policy, and the files for its clients.
+func (o *serveOptions) newProxy(c *config.Config, logger *slog.Logger) (*proxy.Proxy, clientFiles, error) {
+	overrides, err := o.overrides()
+	if err != nil {
+		return nil, clientFiles{}, err
+	}
+	roots, rootsPEM, err := upstreamRoots(c.Settings.UpstreamCA)
+	if err != nil {
+		return nil, clientFiles{}, err
+	}
+	authority, err := loadAuthority(c.Settings.CADir)
+	if err != nil {
+		return nil, clientFiles{}, err
+	}
+	files := filesIn(c.Settings.CADir)
+	if err := files.write(authority, rootsPEM); err != nil {
+		logger.Warn("the files that keybearer env names are not up to date: " + err.Error())
+	}
+	return &proxy.Proxy{
+		Authority:     authority,
+		Overrides:     overrides,
+		AllowPrivate:  c.Settings.AllowPrivate,
+		UpstreamRoots: roots,
+		Emit:          telemetry.Log(logger),
+	}, files, nil
+}
+
+// loadAuthority loads the authority in dir, and creates it if there is none.
+func loadAuthority(dir string) (*certs.Authority, error) {
+	if dir == "" {
+		return nil, exit(exitCA, errors.New("there is no directory for the authority; name one with --ca-dir"))
+	}
+	a, err := certs.LoadOrCreate(dir)
+	return a, exit(exitCA, err)
+}
+
+// checkListen refuses to hand the rules' credentials to a whole network unless
+// that was asked for, or clients have to show credentials of their own: whoever
+// reaches the proxy can use those of the rules.
+func (o *serveOptions) checkListen(c *config.Config) error {
+	listen := c.Settings.Listen
+	host, _, err := net.SplitHostPort(listen)
+	if _, asks := c.Set.ClientAuth(); err != nil || asks || o.allowRemote || host == "localhost" {
+		return nil // net.Listen has its own words for an address that is none
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+		return nil
+	}
+	return exit(exitUsage, fmt.Errorf("other machines may reach %s, and whoever reaches the proxy can use its credentials; "+
+		"listen on 127.0.0.1, set client_auth, or add --allow-remote if only clients you trust can connect", listen))
+}
+
+// attend serves until the listener fails or a signal ends it.
+func (o *serveOptions) attend(p *proxy.Proxy, l net.Listener, signals <-chan os.Signal, r *reloader) error {
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(l) }()
+	for {
+		select {
+		case err := <-served:
+			return err
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				r.reload()
+				continue
+			}
+			r.logger.Info("draining: exchanges under way may end; a second signal ends them now", "signal", s.String())
+			return drain(p, signals)
+		}
+	}
+}
+
+func drain(p *proxy.Proxy, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() {
+		p.Shutdown(ctx) // its error says no more than that the time was up
+		close(drained)
+	}()
+	for {
+		select {
+		case <-drained:
+			return nil
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				return exit(exitFailed, errors.New("ended by a second signal, before the exchanges under way"))
+			}
+		}
+	}
+}
+
+func count(rules []*rules.Rule) string {
+	if len(rules) == 1 {
+		return "1 rule"
+	}
+	return fmt.Sprintf("%d rules", len(rules))
+}
