@@ -79,8 +79,8 @@ func (c *clientConn) kill() {
 	c.Conn.Close()
 }
 
-// serve serves the client until the connection ends, or until net/http has taken
-// it over.
+// serve serves the client until the connection ends, or until another goroutine
+// has taken it over.
 func (c *clientConn) serve() {
 	handedOver := false
 	defer func() {
@@ -205,7 +205,7 @@ func (c *clientConn) contain() {
 }
 
 // connect serves a CONNECT request. It reports whether the connection was handed
-// over to net/http.
+// over to another goroutine, which will close it.
 func (c *clientConn) connect(req *http1.Request) (handedOver bool) {
 	r := c.p.begin(c.remote)
 	r.Method = "CONNECT"

@@ -195,7 +195,9 @@ func TestRefuseInnerFieldCount(t *testing.T) {
 		t.Errorf("200 fields: status %d", resp.StatusCode)
 	}
 	f.record()
-	refusal{431, "http_request_error", "fewer"}.check(t, f.do(conn, "GET", fields(201)), f.record())
+	resp := f.do(conn, "GET", fields(201))
+	conn.Close()
+	refusal{431, "http_request_error", "fewer"}.check(t, resp, f.record())
 	if n := strings.Count(upstream.String(), "GET "); n != 1 {
 		t.Errorf("%d requests reached the upstream", n)
 	}

@@ -222,11 +222,12 @@ func TestRefuseOwnListener(t *testing.T) {
 			f.serveAlso(l)
 			port := l.Addr().(*net.TCPAddr).Port
 			for _, host := range listen.hosts {
-				conn := f.dial()
-				resp := f.do(conn, "CONNECT", connectTo(fmt.Sprintf("%s:%d", host, port)))
-				conn.Close()
-				t.Log(host)
-				refusal{403, "proxy_loop_detected", "call the real host"}.check(t, resp, f.record())
+				t.Run(host, func(t *testing.T) {
+					conn := f.dial()
+					resp := f.do(conn, "CONNECT", connectTo(fmt.Sprintf("%s:%d", host, port)))
+					conn.Close()
+					refusal{403, "proxy_loop_detected", "call the real host"}.check(t, resp, f.record())
+				})
 			}
 		})
 	}

@@ -258,7 +258,9 @@ func (f *fixture) ask103(want refusal) {
 	if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != 103 {
 		f.t.Fatalf("%v, %v; want the 103", resp, err)
 	}
-	want.check(f.t, f.read(r, "GET"), f.record())
+	resp := f.read(r, "GET")
+	conn.Close()
+	want.check(f.t, resp, f.record())
 }
 
 // oldTLS is the address of an upstream that speaks no TLS above 1.1.
@@ -310,7 +312,7 @@ func TestRefuseAddressOfRule(t *testing.T) {
 
 // A name with several addresses is connected at one that is allowed.
 func TestMixedAddresses(t *testing.T) {
-	upstream := serveHTTP(t, "api.test", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
+	upstream := serveHTTP(t, "api.test", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	_, port, _ := net.SplitHostPort(upstream)
 	c := config()
 	c.Rules[0].MatchHosts = []string{"api.test:*"}

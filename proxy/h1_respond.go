@@ -30,16 +30,20 @@ func (s *h1) respond(x *exchange, up *upstream) (again bool) {
 		err = s.responseBody(x, up, framing, chunked)
 	}
 	s.upload.stop()
-	if err != nil {
-		up.close()
-		s.fail(x, err)
-		return false
-	}
-	if reusable && complete && !s.upload.clientGone() {
+	// The upstream is free before the client knows: its next request, on whichever
+	// connection, finds it.
+	if err == nil && reusable && complete && !s.upload.clientGone() {
 		up.used = true
 		s.p.upstreams.put(up)
 	} else {
 		up.close()
+	}
+	if err == nil {
+		err = s.finish()
+	}
+	if err != nil {
+		s.fail(x, err)
+		return false
 	}
 	if !complete {
 		s.c.linger(s.client)
@@ -167,7 +171,8 @@ func (s *h1) answer() error {
 	return s.flush()
 }
 
-// endBody sends what was held back of the body, and the trailer section.
+// endBody adds what was held back of the body, and the trailer section, to what
+// is pending.
 func (s *h1) endBody(x *exchange, chunked bool) error {
 	if s.masker != nil {
 		s.clean = s.masker.flush(s.clean[:0])
@@ -180,9 +185,10 @@ func (s *h1) endBody(x *exchange, chunked bool) error {
 		maskFields(x.needles(), s.body.Trailer)
 		s.out = http1.AppendTrailer(s.out, s.body.Trailer)
 	}
-	return s.finish()
+	return nil
 }
 
+// finish writes what is pending and lets go of what a big response needed.
 func (s *h1) finish() error {
 	err := s.answer()
 	if cap(s.out) > 2*writeSize {

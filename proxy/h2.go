@@ -36,6 +36,7 @@ func (h *h2Server) init(p *Proxy) {
 		ErrorLog:                     log.New(io.Discard, "", 0), // what matters is in the records
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams,
+			MaxReadFrameSize:     maxFrame,
 		},
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			c := conn.(*tls.Conn).NetConn().(*clientConn)

@@ -17,7 +17,7 @@ import (
 )
 
 // intercept terminates TLS with a leaf for the target and serves the exchanges
-// inside. It reports whether the connection was handed over to net/http.
+// inside. It reports whether the connection was handed over, to net/http or to a goroutine.
 func (c *clientConn) intercept(r *Record) (handedOver bool) {
 	if err := c.mint(); err != nil {
 		return c.refuseConnect(r, fail(err))
@@ -39,9 +39,17 @@ func (c *clientConn) intercept(r *Record) (handedOver bool) {
 	if conn.ConnectionState().NegotiatedProtocol == protoHTTP2 {
 		return c.p.h2.serve(conn)
 	}
-	inner := newHTTP1(c, newWire(conn), false)
-	inner.serve()
-	return false
+	go c.serveIntercepted(conn)
+	return true
+}
+
+// serveIntercepted serves the exchanges of a connection that speaks HTTP/1.1. It
+// has a goroutine of its own because the handshake leaves a big stack behind,
+// which an idle connection would keep.
+func (c *clientConn) serveIntercepted(conn *tls.Conn) {
+	defer c.Close()
+	defer c.contain()
+	newHTTP1(c, newWire(conn), false).serve()
 }
 
 // mint gets the leaf for the target, before the client is told that the

@@ -26,5 +26,6 @@ const (
 	rememberTime  = 10 * time.Minute
 
 	maxStreams   = 250       // HTTP/2 streams of one client connection
+	maxFrame     = 16 << 10  // bytes of one HTTP/2 frame from a client
 	streamWindow = 512 << 10 // bytes of an HTTP/2 response that wait for a client that does not read
 )

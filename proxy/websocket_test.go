@@ -92,11 +92,11 @@ func TestWebSocketUpstreamEnds(t *testing.T) {
 // What a client sends behind its upgrade does not reach the upstream before the
 // 101; and where none comes it is the next request, judged on its own.
 func TestUpgradeRefused(t *testing.T) {
-	answered := make(chan string, 1)
+	proceed := make(chan bool)
 	f, upstream := startRaw(t, func(conn net.Conn, r *bufio.Reader) {
 		head(r)
-		io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\n") // time passes
-		answered <- "x"
+		io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\n")
+		<-proceed
 		io.WriteString(conn, "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n")
 		answering(noContent)(conn, r)
 	})
@@ -109,7 +109,7 @@ func TestUpgradeRefused(t *testing.T) {
 	if got := upstream.String(); strings.Contains(got, "/next") {
 		t.Errorf("before the answer the upstream received %q", got)
 	}
-	<-answered
+	close(proceed)
 	if got := f.read(r, "GET").StatusCode; got != 426 {
 		t.Errorf("status %d", got)
 	}
