@@ -29,6 +29,14 @@ func newPolicy(set *rules.Set, store *secrets.Store) (*proxy.Policy, error) {
 	return policy, exit(exitSecret, err)
 }
 
+// forget takes the secrets out of keybearer's own environment: from here on
+// nothing that it starts or reports can hold them.
+func forget(store *secrets.Store, c *config.Config) {
+	for _, name := range store.EnvNames(c.Set.References()) {
+		os.Unsetenv(name)
+	}
+}
+
 // upstreamRoots returns the roots for upstreams, nil for the system's alone, and
 // the PEM text of upstream_ca: clients of tunnelled hosts need those as well.
 func upstreamRoots(file string) (*x509.CertPool, []byte, error) {

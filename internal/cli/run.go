@@ -17,7 +17,6 @@ import (
 	"keybearer/internal/peer"
 	"keybearer/internal/telemetry"
 	"keybearer/proxy"
-	"keybearer/secrets"
 )
 
 type runOptions struct {
@@ -97,14 +96,6 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	return child.run()
 }
 
-// forget takes the secrets out of keybearer's own environment: from here on
-// nothing that it starts or reports can hold them.
-func forget(store *secrets.Store, c *config.Config) {
-	for _, name := range store.EnvNames(c.Set.References()) {
-		os.Unsetenv(name)
-	}
-}
-
 // session is the proxy of one run, and what is to be cleaned up after it.
 type session struct {
 	proxy    *proxy.Proxy
@@ -143,6 +134,7 @@ func (o *runOptions) open(c *config.Config, logger *slog.Logger, owner owner) (*
 		AllowPrivate:  c.Settings.AllowPrivate,
 		UpstreamRoots: roots,
 		Admit:         owner.admit,
+		MaxConns:      maxConns(),
 		Emit:          telemetry.Log(logger),
 	}}
 	if err := s.prepare(authority, rootsPEM); err != nil {

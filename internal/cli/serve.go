@@ -80,6 +80,7 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	forget(store, c)
 	p, files, err := o.newProxy(c, logger)
 	if err != nil {
 		return err
@@ -122,6 +123,7 @@ func (o *serveOptions) newProxy(c *config.Config, logger *slog.Logger) (*proxy.P
 		Overrides:     overrides,
 		AllowPrivate:  c.Settings.AllowPrivate,
 		UpstreamRoots: roots,
+		MaxConns:      maxConns(),
 		Emit:          telemetry.Log(logger),
 	}, files, nil
 }
