@@ -30,7 +30,9 @@ test: ## run every test that needs only Go
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags clients ./test/...
 	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -tags clients ./test/...
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
@@ -48,3 +50,7 @@ bench: ## run the benchmarks
 .PHONY: clean
 clean: ## remove what make has built
 	rm -rf bin
+
+.PHONY: test-clients
+test-clients: ## install and run the HTTP clients that people use
+	cd test/clients && $(GO) test -tags clients -count=1

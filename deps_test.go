@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -98,6 +99,12 @@ func TestRevealedOnce(t *testing.T) {
 	}
 }
 
+// isModule reports whether a directory is the root of another module.
+func isModule(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	return err == nil
+}
+
 // sources are the files of each package of the module that are not tests.
 func sources(t *testing.T) map[string][]*ast.File {
 	t.Helper()
@@ -107,7 +114,7 @@ func sources(t *testing.T) map[string][]*ast.File {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && name != "." && (base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")):
+		case d.IsDir() && name != "." && (base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || isModule(name)):
 			return filepath.SkipDir
 		case !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go"):
 			return nil

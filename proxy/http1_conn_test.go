@@ -242,7 +242,7 @@ func TestDelayedSecondResponse(t *testing.T) {
 // is not used; if it closes as the next request arrives, one without side effects
 // is sent once more, and one with them is not.
 func TestUpstreamClosesIdle(t *testing.T) {
-	const post = "POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n"
+	const post = "POST / HTTP/1.1\r\nHost: api.test\r\n\r\n"
 	for _, test := range []struct {
 		name, request string
 		before        bool // it closes before the second request
@@ -253,6 +253,7 @@ func TestUpstreamClosesIdle(t *testing.T) {
 		{"at GET", apiGet, false, 200},
 		{"at HEAD", strings.Replace(apiGet, "GET", "HEAD", 1), false, 200},
 		{"at POST", post, false, 502},
+		{"at POST with a body", strings.Replace(post, "\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi", 1), false, 502},
 		{"at PATCH", strings.Replace(post, "POST", "PATCH", 1), false, 502},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -18,7 +18,13 @@ import (
 
 // clientFiles are the files that the environment of a client names. They hold
 // certificates and settings, all of them public.
-type clientFiles struct{ ca, bundle, trustStore, wgetrc string }
+type clientFiles struct {
+	ca         string // our root alone
+	added      string // what a client adds to the roots it has: ours and upstream_ca
+	bundle     string // what a client trusts in place of the roots it has
+	trustStore string // the bundle for Java
+	wgetrc     string
+}
 
 func filesIn(dir string) clientFiles {
 	if abs, err := filepath.Abs(dir); err == nil {
@@ -26,6 +32,7 @@ func filesIn(dir string) clientFiles {
 	}
 	return clientFiles{
 		ca:         filepath.Join(dir, "ca.pem"), // beside a persisted authority certs writes it
+		added:      filepath.Join(dir, "added.pem"),
 		bundle:     filepath.Join(dir, "bundle.pem"),
 		trustStore: filepath.Join(dir, "truststore.p12"),
 		wgetrc:     filepath.Join(dir, "wgetrc"),
@@ -56,6 +63,7 @@ func (f clientFiles) write(a *certs.Authority, extra []byte) error {
 	return errors.Join(
 		replaceFile(f.wgetrc, clientenv.Wgetrc(f.bundle, wgetrc)),
 		replaceFile(f.trustStore, trustStore),
+		replaceFile(f.added, certs.Bundle(a, nil, extra)),
 		replaceFile(f.bundle, bundle))
 }
 
@@ -99,7 +107,7 @@ func (f clientFiles) params(c *config.Config, proxyURL string) clientenv.Params 
 	return clientenv.Params{
 		ProxyURL:       proxyURL,
 		NoProxy:        noProxy(c),
-		CAFile:         f.ca,
+		CAFile:         f.added,
 		BundleFile:     f.bundle,
 		TrustStoreFile: f.trustStore,
 		WgetrcFile:     f.wgetrc,
