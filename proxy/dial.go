@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -65,7 +66,7 @@ func (u *upstreams) dialTLS(ctx context.Context, t rules.Target, named bool, pro
 	}
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	conn := tls.Client(raw, &tls.Config{
+	conn := tls.Client(&socket{Conn: raw}, &tls.Config{
 		ServerName:                  t.Host(),
 		RootCAs:                     u.p.UpstreamRoots,
 		NextProtos:                  protocols,
@@ -79,6 +80,21 @@ func (u *upstreams) dialTLS(ctx context.Context, t rules.Target, named bool, pro
 		return nil, fmt.Errorf("%w with %s: %w", errHandshake, t, err)
 	}
 	return conn, nil
+}
+
+// socket is what lies below the TLS connection to an upstream. It tells an end of
+// the connection from an end of TLS, which crypto/tls reports alike: without a
+// close_notify anybody on the way may have cut the stream.
+type socket struct {
+	net.Conn
+	ended bool // the connection ended, whatever TLS had said by then
+}
+
+// Read implements net.Conn.
+func (s *socket) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	s.ended = s.ended || err == io.EOF
+	return n, err
 }
 
 // refuseOwnAuthority rejects a chain that ends in keybearer's own authority. It

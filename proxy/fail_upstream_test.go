@@ -209,19 +209,19 @@ func TestUpstreamTimeouts(t *testing.T) {
 
 // inBubble is a proxy with one client and one idle upstream connection for
 // http://plain.test/, without sockets, so that synctest can turn the clock.
-func inBubble(t *testing.T) (f *fixture, client, upstream net.Conn) {
+func inBubble(t *testing.T) (f *fixture, client, server net.Conn) {
 	f = &fixture{t: t, arrived: make(chan struct{}, 10)}
 	f.proxy = &Proxy{Emit: f.emit}
 	f.setPolicy(config(), map[string]string{"KEY": canary})
 	f.proxy.setup.Do(f.proxy.init)
 	client, clientSide := net.Pipe()
-	upstream, upstreamSide := net.Pipe()
+	server, upstreamSide := net.Pipe()
 	target, err := rules.ParseTarget("plain.test:80", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	go f.proxy.serve(clientSide)
 	key := upstreamKey{client: clientSide.RemoteAddr().String(), target: target, plaintext: true}
-	f.proxy.upstreams.put(newUpstream(key, upstreamSide, upstreamSide))
-	return f, client, upstream
+	f.proxy.upstreams.put(&upstream{wire: newWire(upstreamSide), key: key, raw: upstreamSide})
+	return f, client, server
 }

@@ -129,14 +129,17 @@ func (c *frames) read() (http2.Frame, error) {
 
 // answer is what came back on one stream.
 type answer struct {
-	heads    []http.Header // 1xx and final, keys as sent, :status among them
+	heads    []rawFields // 1xx and final, keys as sent, :status among them
 	body     string
-	trailer  http.Header
+	trailer  rawFields
 	ended    string // the frame that ended the stream: "headers", "data", "trailer", "reset"
 	resetFor http2.ErrCode
 }
 
-func (a *answer) head() http.Header { return a.heads[len(a.heads)-1] }
+// rawFields are fields with their names as sent, which http.Header would change.
+type rawFields map[string][]string
+
+func (a *answer) head() rawFields { return a.heads[len(a.heads)-1] }
 
 func (a *answer) status() int {
 	status, _ := strconv.Atoi(a.head()[":status"][0])
@@ -165,7 +168,7 @@ func (c *frames) answer(stream uint32) *answer {
 func (a *answer) take(frame http2.Frame) {
 	switch frame := frame.(type) {
 	case *http2.MetaHeadersFrame:
-		h := make(http.Header)
+		h := make(rawFields)
 		for _, f := range frame.Fields {
 			h[f.Name] = append(h[f.Name], f.Value)
 		}

@@ -120,7 +120,7 @@ func (s *h1) responseBody(x *exchange, up *upstream, framing http1.Framing, chun
 		}
 		up.conn.SetReadDeadline(time.Now().Add(streamTimeout))
 		if err := up.fill(); err != nil {
-			if errors.Is(err, io.EOF) && s.body.Close() {
+			if errors.Is(err, io.EOF) && !up.cut() && s.body.Close() {
 				return s.endBody(x, chunked)
 			}
 			return responseFailure(err)

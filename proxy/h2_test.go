@@ -143,7 +143,7 @@ func TestInformationalHTTP2(t *testing.T) {
 	})
 	f := start(t, config(), map[string]string{"api.test:443": upstream.addr})
 	a := f.openHTTP2("api.test:443").ask(get("/")...)
-	want := []http.Header{
+	want := []rawFields{
 		{":status": {"103"}, "link": {"</a>"}},
 		{":status": {"103"}, "x": {"y"}},
 		{":status": {"204"}, "z": {"1"}},
@@ -156,9 +156,9 @@ func TestInformationalHTTP2(t *testing.T) {
 // Fields pass as they are: several cookies, repeated fields, an empty value, the
 // query byte for byte; nothing is added.
 func TestFieldsHTTP2(t *testing.T) {
-	seen := make(chan http.Header, 1)
+	seen := make(chan rawFields, 1)
 	upstream := exchangeFrames(t, func(c *frames, head *http2.MetaHeadersFrame) {
-		h := make(http.Header)
+		h := make(rawFields)
 		for _, f := range head.Fields {
 			h[f.Name] = append(h[f.Name], f.Value)
 		}
@@ -169,7 +169,7 @@ func TestFieldsHTTP2(t *testing.T) {
 	const path = "//a/../b%2F;c?q=%zz&&{}|"
 	a := f.openHTTP2("api.test:443").ask(get(path, pair{"cookie", "a=1"}, pair{"cookie", "b=2"}, pair{"x", "1"}, pair{"x", "2"},
 		pair{"empty", ""}, pair{"authorization", "mine"}, pair{"accept-encoding", "gzip"})...)
-	if got, want := fmt.Sprint(a.head()), fmt.Sprint(http.Header{":status": {"200"}, "set-cookie": {"a=1", "b=2"}, "empty": {""}}); got != want {
+	if got, want := fmt.Sprint(a.head()), fmt.Sprint(rawFields{":status": {"200"}, "set-cookie": {"a=1", "b=2"}, "empty": {""}}); got != want {
 		t.Errorf("the client received %v, want %v", got, want)
 	}
 	h := <-seen
@@ -177,7 +177,7 @@ func TestFieldsHTTP2(t *testing.T) {
 		t.Errorf("the upstream received cookie %q", h["cookie"])
 	}
 	delete(h, "cookie")
-	want := http.Header{":method": {"GET"}, ":scheme": {"https"}, ":authority": {"api.test"}, ":path": {path},
+	want := rawFields{":method": {"GET"}, ":scheme": {"https"}, ":authority": {"api.test"}, ":path": {path},
 		"x": {"1", "2"}, "empty": {""}, "authorization": {"mine"}, "accept-encoding": {"gzip"}}
 	if fmt.Sprint(h) != fmt.Sprint(want) {
 		t.Errorf("the upstream received\n%v, want\n%v", h, want)
@@ -191,7 +191,7 @@ func TestBodilessHTTP2(t *testing.T) {
 	})
 	f := start(t, config(), map[string]string{"api.test:443": upstream.addr})
 	a := f.openHTTP2("api.test:443").ask(pair{":method", "HEAD"}, pair{":scheme", "https"}, pair{":authority", "api.test"}, pair{":path", "/"})
-	if fmt.Sprint(a.head()) != fmt.Sprint(http.Header{":status": {"200"}, "content-length": {"99"}}) || a.body != "" {
+	if fmt.Sprint(a.head()) != fmt.Sprint(rawFields{":status": {"200"}, "content-length": {"99"}}) || a.body != "" {
 		t.Errorf("%v %q, ended by %s", a.head(), a.body, a.ended)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -385,8 +384,6 @@ func poolOf(a *certs.Authority) *x509.CertPool {
 	pool.AddCert(a.Certificates()[0])
 	return pool
 }
-
-func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
 
 // await polls until ready.
 func (f *fixture) await(ready func() bool) {

@@ -54,6 +54,7 @@ type upstream struct {
 	*wire
 	key    upstreamKey
 	raw    net.Conn
+	socket *socket   // below TLS; nil if there is none
 	reused bool      // it has been idle: the upstream may close it at any moment
 	used   bool      // it has served an exchange
 	since  time.Time // when it became idle
@@ -87,19 +88,24 @@ func (u *upstreams) http1(ctx context.Context, key upstreamKey, named, fresh boo
 		if err != nil {
 			return nil, err
 		}
-		return newUpstream(key, conn, conn), nil
+		return &upstream{wire: newWire(conn), key: key, raw: conn}, nil
 	}
 	conn, err := u.dialTLS(ctx, key.target, named, []string{protoHTTP1})
 	if err != nil {
 		u.forget(key.target)
 		return nil, err
 	}
-	return newUpstream(key, conn, conn.NetConn()), nil
+	return newUpstream(key, conn), nil
 }
 
-func newUpstream(key upstreamKey, conn, raw net.Conn) *upstream {
-	return &upstream{wire: newWire(conn), key: key, raw: raw}
+func newUpstream(key upstreamKey, conn *tls.Conn) *upstream {
+	s := conn.NetConn().(*socket)
+	return &upstream{wire: newWire(conn), key: key, raw: s.Conn, socket: s}
 }
+
+// cut reports whether the connection ended although TLS had not: what came is
+// perhaps not all.
+func (up *upstream) cut() bool { return up.socket != nil && up.socket.ended }
 
 // justOpened reports whether the connection was made a moment ago, to negotiate,
 // and has served nothing yet. The session tickets of TLS 1.3 may wait on it
@@ -230,7 +236,7 @@ func (u *upstreams) negotiate(ctx context.Context, c *clientConn, offered []stri
 		err = u.addHTTP2(ctx, key, conn)
 	} else {
 		proto = protoHTTP1
-		u.put(newUpstream(key, conn, conn.NetConn()))
+		u.put(newUpstream(key, conn))
 	}
 	if err != nil {
 		return "", err
