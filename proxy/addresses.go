@@ -69,9 +69,10 @@ func contains(list []netip.Prefix, ip netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// mayDial decides on a resolved address (I7). named says that the operator named
-// the host.
-func mayDial(ip netip.Addr, named bool, allow []netip.Prefix) bool {
+// MayDial reports whether a proxy connects to a resolved address: to one of a
+// special purpose only if the operator named the host or allow covers it, to a
+// cloud's metadata service only if allow has exactly that address.
+func MayDial(ip netip.Addr, named bool, allow []netip.Prefix) bool {
 	ip = ip.Unmap().WithZone("")
 	if contains(metadata, ip) || contains(metadata, embedded(ip)) {
 		return slices.Contains(allow, netip.PrefixFrom(ip, ip.BitLen()))

@@ -37,7 +37,7 @@ func (u *upstreams) dial(ctx context.Context, t rules.Target, named bool) (net.C
 		if u.p.policy.Load().set.DeniesAddr(addr) {
 			return failDenied.because("the host has the address %s, which access_control denies", addr.Addr())
 		}
-		if !overridden && !mayDial(addr.Addr(), named, u.p.AllowPrivate) {
+		if !overridden && !MayDial(addr.Addr(), named, u.p.AllowPrivate) {
 			return failProhibited.because("the host has the special-purpose address %s", addr.Addr())
 		}
 		return nil

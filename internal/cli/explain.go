@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keybearer/internal/config"
+	"keybearer/proxy"
 	"keybearer/rules"
 	"keybearer/secrets"
 )
@@ -62,10 +63,11 @@ func (o *explainOptions) explain(cmd *cobra.Command, url string) error {
 		return err
 	}
 	e := explanation{w: cmd.OutOrStdout(), config: c, store: store}
-	if address, ok := o.address(request.Target); ok {
+	address, overridden := o.address(request.Target)
+	if overridden {
 		fmt.Fprintf(e.w, "address     %s, from --resolve\n", address)
 	}
-	e.print(request)
+	e.print(request, overridden)
 	return nil
 }
 
@@ -144,7 +146,9 @@ type explanation struct {
 	store  *secrets.Store
 }
 
-func (e *explanation) print(r rules.Request) {
+// print explains r. The address of a name is known only when it is dialled, unless
+// --resolve gives it.
+func (e *explanation) print(r rules.Request, overridden bool) {
 	decide := e.config.Set.Decide
 	if r.Plaintext {
 		decide = e.config.Set.DecidePlaintext
@@ -152,6 +156,10 @@ func (e *explanation) print(r rules.Request) {
 	d := decide(r.Target)
 	fmt.Fprintf(e.w, "target      %s\n", r.Target)
 	fmt.Fprintf(e.w, "verdict     %s: %s\n", d.Verdict, d.Reason)
+	if ip := r.Target.Addr(); d.Verdict != rules.Deny && ip.IsValid() && !overridden && !proxy.MayDial(ip, d.Named, e.config.Settings.AllowPrivate) {
+		fmt.Fprintln(e.w, "result      403 destination_ip_prohibited, and nothing is sent upstream: the address has a special purpose; see allow_private")
+		return
+	}
 	if d.Verdict != rules.Intercept {
 		fmt.Fprintf(e.w, "result      %s\n", unmatched(d.Verdict, r.Plaintext))
 		return
