@@ -19,7 +19,7 @@ func (e *h2) respond(resp *http.Response) error {
 	}
 	e.writeHead(resp)
 	if !empty {
-		if err := e.copyBody(resp.Body, n); err != nil {
+		if err := e.copyBody(resp, n); err != nil {
 			return err
 		}
 	} else if resp.ContentLength == 0 {
@@ -56,18 +56,22 @@ func (e *h2) writeHead(resp *http.Response) {
 }
 
 // copyBody copies and flushes whatever has arrived, so that an event stream is not
-// delayed. It masks n, if not nil.
-func (e *h2) copyBody(body io.Reader, n *needles) error {
+// delayed. It masks n, if not nil. Where a length says that the body is at hand,
+// the head waits for its first bytes, and the last bytes for the end of the stream:
+// a small response goes out at once.
+func (e *h2) copyBody(resp *http.Response, n *needles) error {
 	flush := http.NewResponseController(e.w).Flush
-	if err := flush(); err != nil {
-		return err
+	if resp.ContentLength < 0 {
+		if err := flush(); err != nil {
+			return err
+		}
 	}
 	buf := buffers.Get().(*[]byte)
 	defer putBuffer(buf)
 	m := masker{n: n}
 	var clean []byte
 	for {
-		got, err := body.Read(*buf)
+		got, err := resp.Body.Read(*buf)
 		e.quiet.Reset(streamTimeout)
 		content, ended := (*buf)[:got], errors.Is(err, io.EOF)
 		if n != nil {
@@ -81,15 +85,17 @@ func (e *h2) copyBody(body io.Reader, n *needles) error {
 			if _, err := e.w.Write(content); err != nil {
 				return err
 			}
-			if err := flush(); err != nil {
-				return err
-			}
 			e.BytesSent += int64(len(content))
 		}
-		if ended {
+		switch {
+		case ended:
 			return nil
+		case err != nil:
+			return err
+		case len(content) == 0 || e.BytesSent == resp.ContentLength:
+			continue
 		}
-		if err != nil {
+		if err := flush(); err != nil {
 			return err
 		}
 	}

@@ -17,7 +17,16 @@ type needles struct {
 	list     []string
 	first    [256]bool // the bytes that one of them begins with
 	shortest int       // bytes
+
+	// skip says how far ahead of two bytes at the end of a window of shortest
+	// bytes the next needle can begin, at the least (Wu and Manber 1994). Pairs
+	// share entries by hash; the smallest counts.
+	skip [1 << skipBits]uint8
 }
+
+const skipBits = 12
+
+func pairHash(a, b byte) uint { return (uint(a)<<4 ^ uint(b)) & (1<<skipBits - 1) }
 
 // minNeedle is the length in bytes below which a value is not searched for: it
 // would be found in innocent text all the time, and masking it would tell.
@@ -37,7 +46,22 @@ func newNeedles(values []string) *needles {
 	if len(n.list) == 0 {
 		return nil
 	}
+	n.prepare()
 	return n
+}
+
+// prepare fills skip, once all needles are there.
+func (n *needles) prepare() {
+	window := min(n.shortest, 255)
+	for i := range n.skip {
+		n.skip[i] = uint8(window - 1)
+	}
+	for _, needle := range n.list {
+		for end := 1; end < window; end++ {
+			h := pairHash(needle[end-1], needle[end])
+			n.skip[h] = min(n.skip[h], uint8(window-1-end))
+		}
+	}
 }
 
 func (n *needles) add(form string) {
@@ -156,25 +180,51 @@ func (m *masker) flush(dst []byte) []byte {
 
 // mask masks in out, a copy of p, every needle in p. It returns how many bytes are
 // certain: from there on, p may be the beginning of a needle, unless it is the
-// last of the stream. Needles are looked
-// for in p alone, so that of two that overlap neither hides the other.
+// last of the stream. Needles are looked for in p alone, so that of two that
+// overlap neither hides the other.
 func (m *masker) mask(p, out []byte, last bool) (certain int) {
-	end := m.masked
-	for i := range p {
-		if m.n.first[p[i]] {
-			length, partial := at(m.n, p[i:])
-			end = max(end, i+length)
-			if partial && !last {
-				m.masked = end - i
-				return i
-			}
+	end := m.masked // of what is to be masked
+	m.masked = 0
+	for i := 0; ; {
+		next := m.n.candidate(p, i)
+		for ; i < min(end, next); i++ {
+			out[i] = '*'
+		}
+		if i = next; i == len(p) {
+			return i
+		}
+		length, partial := at(m.n, p[i:])
+		end = max(end, i+length)
+		if partial && !last {
+			m.masked = end - i
+			return i
 		}
 		if i < end {
 			out[i] = '*'
 		}
+		i++
 	}
-	m.masked = 0
-	return len(p)
+}
+
+// candidate returns the first position from i on at which a needle may begin,
+// len(p) if there is none.
+func (n *needles) candidate(p []byte, i int) int {
+	window := min(n.shortest, 255)
+	for i+window <= len(p) {
+		if skip := n.skip[pairHash(p[i+window-2], p[i+window-1])]; skip > 0 {
+			i += int(skip)
+		} else if n.first[p[i]] {
+			return i
+		} else {
+			i++
+		}
+	}
+	for ; i < len(p); i++ {
+		if n.first[p[i]] {
+			return i
+		}
+	}
+	return i
 }
 
 // at returns the length of the longest needle that p begins with, and whether p

@@ -93,6 +93,7 @@ func FuzzMasker(f *testing.F) {
 		if len(n.list) == 0 || step == 0 {
 			return
 		}
+		n.prepare()
 		want := bytes.Clone(text)
 		for _, needle := range n.list {
 			for i := range text {
@@ -239,5 +240,18 @@ func TestScrubDoesNotDelayEvents(t *testing.T) {
 			t.Fatalf("event %q, %v", event, err)
 		}
 		next <- struct{}{}
+	}
+}
+
+// What the search costs in a text without the secret, in nanoseconds per 16 KiB.
+func BenchmarkMasker(b *testing.B) {
+	text := []byte(strings.Repeat(`{"id": "chatcmpl-123", "object": "chat.completion", "choices": []}`+"\n", 250))[:16<<10]
+	n := newNeedles([]string{"sk-proj-0123456789abcdefghij", "Bearer sk-proj-0123456789abcdefghij"})
+	m := masker{n: n}
+	out := make([]byte, 0, 2*len(text))
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		out = m.write(out[:0], text)
 	}
 }

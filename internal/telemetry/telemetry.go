@@ -71,7 +71,9 @@ func Log(l *slog.Logger) func(proxy.Record) {
 		if r.Error != "" {
 			level = slog.LevelWarn
 		}
-		l.LogAttrs(context.Background(), level, message, attributes(r)...)
+		if ctx := context.Background(); l.Enabled(ctx, level) {
+			l.LogAttrs(ctx, level, message, attributes(r)...)
+		}
 	}
 }
 
