@@ -44,7 +44,12 @@ fuzz: ## run each fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: ## run the benchmarks
+bench: ## compare with other proxies: 8 minutes, BENCH=quick 2
+	bench/install.sh
+	cd bench && $(GO) run . $(if $(filter quick,$(BENCH)),,-o ../docs/performance.md)
+
+.PHONY: bench-go
+bench-go: ## run the Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: clean
