@@ -74,28 +74,36 @@ func contains(list []netip.Prefix, ip netip.Addr) bool {
 // cloud's metadata service only if allow has exactly that address.
 func MayDial(ip netip.Addr, named bool, allow []netip.Prefix) bool {
 	ip = ip.Unmap().WithZone("")
-	if contains(metadata, ip) || contains(metadata, embedded(ip)) {
+	if isMetadata(ip) || slices.ContainsFunc(embedded(ip), isMetadata) {
 		return slices.Contains(allow, netip.PrefixFrom(ip, ip.BitLen()))
 	}
 	return named || !contains(specialPurpose, ip) || contains(allow, ip)
 }
 
-// embedded returns the IPv4 address that a translator or a tunnel would send
-// packets for ip to; the zero Addr if there is none.
-func embedded(ip netip.Addr) netip.Addr {
+// embedded returns the IPv4 addresses that a translator or a tunnel might send
+// packets for ip to: RFC 6052 has a layout for each length of prefix.
+func embedded(ip netip.Addr) []netip.Addr {
 	b := ip.As16()
+	v4 := func(i, j, k, l int) netip.Addr { return netip.AddrFrom4([4]byte{b[i], b[j], b[k], b[l]}) }
 	switch {
 	case !ip.Is6():
-		return netip.Addr{}
+		return nil
 	case contains(sixToFour, ip):
-		return netip.AddrFrom4([4]byte(b[2:6]))
+		return []netip.Addr{v4(2, 3, 4, 5)}
+	case contains(localTranslation, ip):
+		return []netip.Addr{v4(6, 7, 9, 10), v4(7, 9, 10, 11), v4(9, 10, 11, 12), v4(12, 13, 14, 15)}
 	case contains(translated, ip):
-		return netip.AddrFrom4([4]byte(b[12:16]))
+		return []netip.Addr{v4(12, 13, 14, 15)}
 	}
-	return netip.Addr{}
+	return nil
 }
 
 var (
-	sixToFour  = prefixes("2002::/16")
-	translated = prefixes("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+	sixToFour        = prefixes("2002::/16")
+	localTranslation = prefixes("64:ff9b:1::/48")
+	translated       = prefixes("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")
 )
+
+func isMetadata(ip netip.Addr) bool {
+	return contains(metadata, ip) || slices.ContainsFunc(embedded(ip), func(v4 netip.Addr) bool { return contains(metadata, v4) })
+}

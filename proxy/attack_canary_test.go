@@ -1,10 +1,7 @@
 package proxy
 
 import (
-	"bufio"
 	"bytes"
-	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -12,23 +9,14 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
-
-	"keybearer/certs"
-	"keybearer/proxy/http1"
-	"keybearer/rules"
-	"keybearer/secrets"
 )
 
 // echoes is one line in which a secret stands in every spelling that is searched
@@ -49,9 +37,8 @@ func echoes(secret string) string {
 // the credential goes in the middle of a connection. TestPanicFailsClosed and
 // TestRefuseExchange ("no secret", "ambiguous") are about the same.
 //
-// seen red: exchange.go inject, "if a.err != nil" taken out: the second request
-// arrived without the key; policy.go newAction, "a.fields, secret = nil, nil" taken
-// out as well: with "Bearer ".
+// seen red: exchange.go inject, "if a.err != nil" taken out, and "if a == nil"
+// made to return nil: the second request arrived without the key.
 func TestAttackFailClosed(t *testing.T) {
 	set := func(values map[string]string) func(*fixture) {
 		return func(f *fixture) { f.setPolicy(config(), values) }
@@ -104,7 +91,8 @@ func TestAttackFailClosed(t *testing.T) {
 
 // I14: a callback that panics costs one connection.
 //
-// seen red: conn.go serveIntercepted, "defer c.contain()" taken out: the process ended.
+// seen red: conn.go serveIntercepted, "defer c.contain()" taken out; proxy.go
+// admits, the recover taken out: the process ended.
 func TestAttackPanicInCallback(t *testing.T) {
 	t.Run("Emit", func(t *testing.T) {
 		overBoth(t, func(t *testing.T, http2 bool) {
@@ -117,8 +105,12 @@ func TestAttackPanicInCallback(t *testing.T) {
 				f.emit(r)
 			}
 			conn := f.open("api.test:443", protocolsOf(http2)...)
-			conn.Write([]byte(map[bool]string{true: http2Preface + "\x00\x00\x04\x01\x05\x00\x00\x00\x01\x82\x84\x87\x00", false: apiGet}[http2]))
-			f.hear(conn)
+			if http2 {
+				f.askRaw(f.prefaced(conn), "", get("/")...)
+			} else {
+				io.WriteString(conn, apiGet)
+				f.hear(conn)
+			}
 			conn.Close()
 			if resp := f.ask(http2, "api.test:443", get("/")...); resp.StatusCode != 200 {
 				t.Errorf("the next connection: status %d", resp.StatusCode)
@@ -129,78 +121,147 @@ func TestAttackPanicInCallback(t *testing.T) {
 		})
 	})
 	t.Run("Admit", func(t *testing.T) {
-		t.Skip("BUG: proxy.go serve calls Admit outside of contain: a panic in it ends the process")
 		f := startWith(t, config(), nil, func(p *Proxy) { p.Admit = func(net.Conn) error { panic(canary) } })
-		if conn := f.dial(); f.hear(conn) != "" {
-			t.Error("a client was served")
-		}
+		f.watch(canary)
+		refusal{403, "http_request_denied", "one user"}.check(t, f.do(f.dial(), "CONNECT", connectTo("api.test:443")), f.record())
 	})
 }
-
-const http2Preface = http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 // I15: wherever the upstream's writes, chunks or frames cut the value, in whatever
 // spelling, it does not come back. TestMaskerEverySplit is the same without wires.
 //
-// seen red: scrub.go mask, "if partial && !last" never true: the client received
-// the secret in each framing.
+// seen red: scrub.go mask, "if partial && !last" made false.
 func TestAttackSplitValue(t *testing.T) {
 	const odd = `kb-"canary"/9f8e<7d>+6c 5b4a`
 	text := echoes(odd)
-	check := func(t *testing.T, cut int, body string) {
-		if len(body) != len(text) || spelled(odd, body) != "" || strings.Count(body, "*") < 300 {
-			t.Fatalf("cut at %d: %q became %q", cut, text, body)
+	addr := serveHTTP(t, "api.test", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cut, _ := strconv.Atoi(r.URL.Path[1:])
+		if r.URL.RawQuery == "length" {
+			w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 		}
-	}
-	for _, framing := range []string{"length", "chunked"} {
-		t.Run("h1 "+framing, func(t *testing.T) {
-			f, _ := startRaw(t, func(conn net.Conn, r *bufio.Reader) {
-				for {
-					req, err := http.ReadRequest(r)
-					if err != nil {
-						return
-					}
-					cut, _ := strconv.Atoi(req.URL.Path[1:])
-					parts := []string{text[:cut], text[cut:]}
-					head, tail := fmt.Sprintf("Content-Length: %d", len(text)), ""
-					if framing == "chunked" {
-						head, tail = "Transfer-Encoding: chunked", "0\r\n\r\n"
-						for i, p := range parts {
-							parts[i] = string(http1.AppendChunk(nil, []byte(p)))
-						}
-					}
-					io.WriteString(conn, "HTTP/1.1 200 OK\r\n"+head+"\r\n\r\n"+parts[0])
-					io.WriteString(conn, parts[1]+tail)
-				}
-			})
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, text[:cut])
+		w.(http.Flusher).Flush()
+		io.WriteString(w, text[cut:])
+	}))
+	overBoth(t, func(t *testing.T, http2 bool) {
+		for _, framing := range []string{"length", "chunked"} {
+			f := start(t, config(), map[string]string{"api.test:443": addr})
 			f.setPolicy(config(), map[string]string{"KEY": odd})
 			f.watch(odd)
-			conn := f.open("api.test:443", protoHTTP1)
-			r := bufio.NewReader(conn)
+			client := f.client(http2)
 			for cut := 1; cut < len(text); cut++ {
-				io.WriteString(conn, rawRequest("GET", fmt.Sprintf("/%d", cut), "api.test"))
-				body, _ := io.ReadAll(f.read(r, "GET").Body)
-				check(t, cut, string(body))
+				resp, err := client.Get(fmt.Sprintf("https://api.test/%d?%s", cut, framing))
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				f.keep(resp, body)
+				if err != nil || len(body) != len(text) || bytes.Count(body, []byte("*")) < len(text)/2 || spelled(odd, string(body)) != "" {
+					t.Fatalf("%s, cut at %d: %q became %q, %v", framing, cut, text, body, err)
+				}
 			}
-		})
-	}
-	t.Run("h2", func(t *testing.T) {
-		upstream := exchangeFrames(t, func(c *frames, head *http2.MetaHeadersFrame) {
-			cut, _ := strconv.Atoi(head.PseudoValue("path")[1:])
-			c.headers(head.StreamID, false, pair{":status", "200"})
-			c.data(head.StreamID, false, text[:cut])
-			c.data(head.StreamID, true, text[cut:])
-		})
-		f := start(t, config(), map[string]string{"api.test:443": upstream.addr})
-		f.setPolicy(config(), map[string]string{"KEY": odd})
-		f.watch(odd)
-		c := f.openHTTP2("api.test:443")
-		for cut := 1; cut < len(text); cut++ {
-			a := c.ask(get(fmt.Sprintf("/%d", cut))...)
-			f.heard(a.body)
-			check(t, cut, a.body)
 		}
 	})
 }
 
-var _ = []any{bytes.Contains, context.Background, tls.VersionTLS12, netip.Addr{}, os.Args, filepath.Join, runtime.GC, time.Now, certs.New, rules.Deny, secrets.Open}
+// I15: nor does it come back in what is around the body. The reason phrase is in
+// TestAttackErrorPaths.
+//
+// seen red: h1_head.go cleanHead, the call of maskFields taken out; h2_exchange.go
+// withInformational, nil needles; h2_respond.go respond, trailers not masked.
+func TestAttackReflectedHead(t *testing.T) {
+	addr := serveHTTP(t, "api.test", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		h := w.Header()
+		h.Set("Link", "<https://x.test/?k="+key+">; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		h.Set("Trailer", "X-End")
+		h.Set("Location", "https://"+key+"@evil.test/"+key+"?"+key+"#"+key)
+		h["Set-Cookie"] = []string{"a=" + key + "; Secure", "b=" + base64.URLEncoding.EncodeToString([]byte("x"+key))}
+		h.Set("X-Hex", hex.EncodeToString([]byte(key)))
+		h.Set("ETag", `"`+key+key+`"`)
+		w.WriteHeader(http.StatusFound)
+		io.WriteString(w, key)
+		h.Set("X-End", key)
+	}))
+	// Of canary: 103 and Link, 4 in Location, Set-Cookie; X-Hex and ETag are two long.
+	head := (1+1+4+1+2+2)*len(canary) + 28 // in base64
+	for method, want := range map[string]int{"GET": head + 2*len(canary), "HEAD": head} {
+		overBoth(t, func(t *testing.T, http2 bool) {
+			f := start(t, config(), map[string]string{"api.test:443": addr})
+			f.watch(canary)
+			var all string
+			if http2 {
+				a := f.openHTTP2("api.test:443").ask(append(get("/")[1:], pair{":method", method})...)
+				all = fmt.Sprint(a.heads, a.body, a.trailer)
+				f.heard(all)
+			} else {
+				all = f.attack("api.test:443", rawRequest(method, "/", "api.test", "Connection: close"))
+			}
+			if got := strings.Count(all, "*"); got != want || !strings.Contains(all, "302") {
+				t.Errorf("%s: %d bytes were masked, want %d: %q", method, got, want, all)
+			}
+		})
+	}
+}
+
+// I15: HTTP/2 names fields in lower case, in which a value can be a name.
+//
+// seen red: h2_respond.go, maskName replaced by maskString in copyFields; and, for
+// the trailer, in respond.
+func TestAttackReflectedName(t *testing.T) {
+	upstream := exchangeFrames(t, func(c *frames, head *http2.MetaHeadersFrame) {
+		c.headers(head.StreamID, false, pair{":status", "200"}, pair{"x-" + canary, "1"})
+		c.headers(head.StreamID, true, pair{canary, "1"})
+	})
+	f := start(t, config(), map[string]string{"api.test:443": upstream.addr})
+	f.watch(canary)
+	f.askRaw(f.openHTTP2("api.test:443"), "", get("/")...)
+}
+
+// I15: a text of 256 MiB with the value across the ends of its writes is searched
+// in memory that does not grow.
+//
+// seen red: scrub.go write, everything kept in one slice: 600 MiB.
+func TestAttackLargeText(t *testing.T) {
+	if testing.Short() {
+		t.Skip("256 MiB")
+	}
+	const size, bound = 256 << 20, 32 << 20
+	addr := serveHTTP(t, "api.test", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		block := []byte(canary[11:] + strings.Repeat("all work and no play ", 2000) + canary[:11])
+		for sent := 0; sent < size; sent += len(block) {
+			w.Write(block)
+		}
+	}))
+	overBoth(t, func(t *testing.T, http2 bool) {
+		f := start(t, config(), map[string]string{"api.test:443": addr})
+		client := f.client(http2)
+		client.Timeout = 0
+		resp, err := client.Get("https://api.test/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var before, now runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		buf, keep, total, grown := make([]byte, 1<<20), 0, 0, int64(0)
+		for err == nil {
+			var n int
+			n, err = io.ReadFull(resp.Body, buf[keep:])
+			if bytes.Contains(buf[:keep+n], []byte(canary)) {
+				t.Fatalf("the secret came back within %d bytes", total)
+			}
+			keep, total = copy(buf, buf[max(0, keep+n-len(canary)):keep+n]), total+n
+			runtime.ReadMemStats(&now)
+			grown = max(grown, int64(now.HeapAlloc)-int64(before.HeapAlloc))
+		}
+		if t.Logf("%d bytes, %d KiB of memory", total, grown>>10); total < size || grown > bound {
+			t.Errorf("%d bytes, %v; the heap grew by %d KiB", total, err, grown>>10)
+		}
+	})
+}

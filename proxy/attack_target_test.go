@@ -32,8 +32,9 @@ func askFor(host string) []pair {
 // request of each connection is honest, the second names the other host; over
 // HTTP/2 this is connection coalescing.
 //
-// seen red: exchange.go checkAuthority, "|| t != x.target" taken out: the request
-// for api.test went to evil.test. With x.target then set to t: with the key.
+// seen red: exchange.go checkAuthority, "|| t != x.target" taken out; and with
+// x.target set to t instead, when the upstream of api.test got the key by a
+// connection for evil.test.
 func TestAttackOtherHost(t *testing.T) {
 	for _, test := range []struct{ connection, second string }{
 		{"evil.test", "api.test"},
@@ -124,7 +125,8 @@ func TestAttackAddressWithServerName(t *testing.T) {
 // I1, I5: DNS or a hosts file on the proxy's side that leads api.test to another
 // server gets it nothing: the certificate is not api.test's.
 //
-// seen red: dial.go dialTLS, InsecureSkipVerify: true added.
+// seen red: dial.go dialTLS, InsecureSkipVerify: true added and VerifyConnection
+// taken out; either alone still refuses.
 func TestAttackPoisonedName(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		evil := serveOrigin(t, "evil.test", http2)
@@ -182,7 +184,7 @@ func TestAttackAuthority(t *testing.T) {
 // never taken for a host that no rule names, which would be tunnelled.
 // rules.TestParseTargetErrors and TestRefuseOuter have more.
 //
-// seen red: conn.go connect, "case err != nil" of the target taken out.
+// seen red: conn.go connect, "case err != nil" of the target made never true.
 func TestAttackTargetSpellings(t *testing.T) {
 	f, o := besiege(t, false, config())
 	for _, target := range []string{

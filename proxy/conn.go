@@ -199,6 +199,7 @@ func (c *clientConn) contain() {
 		return
 	}
 	c.kill()
+	defer func() { recover() }() // it may be Emit that does not work
 	r := c.p.begin(c.remote)
 	failInternal.note(&r)
 	c.p.emit(&r)

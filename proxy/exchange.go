@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 
 	"keybearer/rules"
@@ -158,18 +159,22 @@ func (x *exchange) needles() *needles {
 }
 
 // bodyNeedles returns what must not come back in a body with these fields, nil
-// if anything may. A body in which it cannot be searched for is a failure.
-func (x *exchange) bodyNeedles(mediaType, coding string) (*needles, error) {
+// if anything may. A body in which it cannot be searched for is a failure. Both
+// fields may have been sent several times: recipients differ in which they read.
+func (x *exchange) bodyNeedles(mediaTypes, codings []string) (*needles, error) {
 	n := x.needles()
-	if n == nil || x.action.scrub == rules.ScrubText && !isText(mediaType) {
+	text := len(mediaTypes) == 0 || slices.ContainsFunc(mediaTypes, isText)
+	if n == nil || x.action.scrub == rules.ScrubText && !text {
 		return nil, nil
 	}
-	if coding != "" && !strings.EqualFold(coding, "identity") {
+	if slices.ContainsFunc(codings, isCoded) {
 		return nil, failProtocol.because("the upstream encoded the response although it was asked not to, " +
 			"so it cannot be searched for the secret (the rule may say scrub_responses: off)")
 	}
 	return n, nil
 }
+
+func isCoded(coding string) bool { return coding != "" && !strings.EqualFold(coding, "identity") }
 
 // isText reports whether a Content-Type is of text. None at all may be.
 func isText(mediaType string) bool {

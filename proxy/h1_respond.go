@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"keybearer/proxy/http1"
@@ -80,12 +81,19 @@ func (s *h1) responseHead(x *exchange, framing http1.Framing) (chunked bool, err
 
 // bodyMasker returns a masker if the body is to be searched, else nil.
 func (s *h1) bodyMasker(x *exchange, framing http1.Framing) (*masker, error) {
-	if framing.Kind == http1.NoBody {
+	if framing.Kind == http1.NoBody || x.needles() == nil {
 		return nil, nil
 	}
-	mediaType, _ := s.resp.Header.Get("Content-Type")
-	coding, _ := s.resp.Header.Get("Content-Encoding")
-	n, err := x.bodyNeedles(mediaType, coding)
+	var types, codings []string
+	for _, f := range s.resp.Header {
+		switch {
+		case strings.EqualFold(f.Name, "Content-Type"):
+			types = append(types, f.Value)
+		case strings.EqualFold(f.Name, "Content-Encoding"):
+			codings = append(codings, f.Value)
+		}
+	}
+	n, err := x.bodyNeedles(types, codings)
 	if n == nil || err != nil {
 		return nil, err
 	}

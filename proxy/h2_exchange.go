@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -157,6 +158,8 @@ func (e *h2) admit() (*http.Request, error) {
 		return nil, failMisdirected.because("the Host field names another host than the connection")
 	case header.count() > http1.MaxFields:
 		return nil, failHeadSize.because("the request head has more than %d fields", http1.MaxFields)
+	case !e.lengthHolds():
+		return nil, failMalformed.because("the Content-Length is not one number, or not that of the body")
 	case !httpguts.ValidHeaderFieldName(e.r.Method):
 		return nil, failMalformed.because("the method is not a token")
 	case strings.ContainsFunc(e.r.RequestURI, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }):
@@ -188,6 +191,14 @@ func (e *h2) admit() (*http.Request, error) {
 		out.Body, out.Trailer = requestBody{e.r.Body, e}, e.r.Trailer
 	}
 	return out, nil
+}
+
+// lengthHolds reports whether Content-Length is absent or says what net/http takes
+// for the length, which reads the first of several, and 0 for what is no number (RFC
+// 9113 section 8.1.1).
+func (e *h2) lengthHolds() bool {
+	lengths := e.r.Header["Content-Length"]
+	return len(lengths) == 0 || len(lengths) == 1 && lengths[0] == strconv.FormatInt(e.r.ContentLength, 10)
 }
 
 // requestBody counts the request's body and drops the trailer fields that must

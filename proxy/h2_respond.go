@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // respond streams a response to the client.
@@ -13,7 +14,7 @@ func (e *h2) respond(resp *http.Response) error {
 	empty := isEmpty(e.r.Method, resp)
 	if !empty {
 		var err error
-		if n, err = e.bodyNeedles(resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding")); err != nil {
+		if n, err = e.bodyNeedles(resp.Header["Content-Type"], resp.Header["Content-Encoding"]); err != nil {
 			return err
 		}
 	}
@@ -27,7 +28,7 @@ func (e *h2) respond(resp *http.Response) error {
 	}
 	for name, values := range resp.Trailer {
 		if !dropsFromResponse(name) {
-			e.w.Header()[http.TrailerPrefix+name] = maskValues(e.needles(), values)
+			e.w.Header()[http.TrailerPrefix+maskName(e.needles(), name)] = maskValues(e.needles(), values)
 		}
 	}
 	return nil
@@ -104,9 +105,19 @@ func (e *h2) copyBody(resp *http.Response, n *needles) error {
 func copyFields(dst, src http.Header, n *needles) {
 	for name, values := range src {
 		if !dropsFromResponse(name) {
-			dst[n.maskString(name)] = maskValues(n, values)
+			dst[maskName(n, name)] = maskValues(n, values)
 		}
 	}
+}
+
+// maskName masks a name as it stands in HTTP/2, in lower case: net/http has given
+// it capitals, in which a value would not be found.
+func maskName(n *needles, name string) string {
+	lower := strings.ToLower(name)
+	if masked := n.maskString(lower); masked != lower {
+		return masked
+	}
+	return name
 }
 
 // maskValues returns values themselves if there is nothing to mask in them.

@@ -138,16 +138,27 @@ func isTemporary(err error) bool {
 
 func (p *Proxy) serve(conn net.Conn) {
 	c := newClientConn(p, conn)
+	defer c.contain()
 	switch err := p.open.add(c, p.maxConns()); {
 	case errors.Is(err, ErrClosed):
 		conn.Close()
 	case err != nil:
 		c.turnAway(fail(err))
-	case p.Admit != nil && p.Admit(conn) != nil:
+	case !p.admits(conn):
 		c.turnAway(&failUser)
 	default:
 		c.serve()
 	}
+}
+
+// admits asks Admit. A panic is no answer, and no answer is no.
+func (p *Proxy) admits(conn net.Conn) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	return p.Admit == nil || p.Admit(conn) == nil
 }
 
 func (p *Proxy) maxConns() int {
