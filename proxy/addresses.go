@@ -74,7 +74,7 @@ func contains(list []netip.Prefix, ip netip.Addr) bool {
 // cloud's metadata service only if allow has exactly that address.
 func MayDial(ip netip.Addr, named bool, allow []netip.Prefix) bool {
 	ip = ip.Unmap().WithZone("")
-	if isMetadata(ip) || slices.ContainsFunc(embedded(ip), isMetadata) {
+	if isMetadata(ip) {
 		return slices.Contains(allow, netip.PrefixFrom(ip, ip.BitLen()))
 	}
 	return named || !contains(specialPurpose, ip) || contains(allow, ip)
@@ -104,6 +104,7 @@ var (
 	translated       = prefixes("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")
 )
 
+// isMetadata reports whether ip is a metadata address, or leads to one.
 func isMetadata(ip netip.Addr) bool {
 	return contains(metadata, ip) || slices.ContainsFunc(embedded(ip), func(v4 netip.Addr) bool { return contains(metadata, v4) })
 }

@@ -190,7 +190,6 @@ func (s *h1) roundTrip(x *exchange, up *upstream, framing http1.Framing) error {
 	if err := s.upload.start(x, up, framing); err != nil {
 		return err
 	}
-	up.conn.SetReadDeadline(time.Now().Add(responseTimeout))
 	for first := true; ; first = false {
 		if err := s.readResponse(up); err != nil {
 			if f := s.upload.failure(); f != nil {
@@ -214,7 +213,7 @@ func (s *h1) roundTrip(x *exchange, up *upstream, framing http1.Framing) error {
 }
 
 func (s *h1) readResponse(up *upstream) error {
-	head, err := up.readHead(http1.ResponseLength, innerHeadLimit, responseTimeout)
+	head, err := up.readHead(http1.ResponseLength, innerHeadLimit, 0) // write has set the deadline
 	if err != nil {
 		return err
 	}

@@ -181,9 +181,17 @@ func (u *upload) take() error {
 }
 
 func (u *upload) write() error {
-	u.up.conn.SetWriteDeadline(time.Now().Add(streamTimeout))
+	now := time.Now()
+	u.up.conn.SetWriteDeadline(now.Add(streamTimeout))
 	_, err := u.up.conn.Write(u.out)
 	u.out = u.out[:0]
+	// The time for the answer begins when the request has been sent: until then
+	// the upstream waits for the client, which has a time of its own.
+	answer := now.Add(responseTimeout)
+	if !u.body.Done() {
+		answer = answer.Add(streamTimeout)
+	}
+	u.up.conn.SetReadDeadline(answer)
 	return err
 }
 

@@ -114,8 +114,9 @@ func (c *wire) makeRoom() {
 var errHeadTooLarge = errors.New("head too large")
 
 // readHead reads a head of at most limit bytes, which measure finds the end of.
-// The head must be complete by the deadline.
-func (c *wire) readHead(measure func([]byte, int) (int, error), limit int, deadline time.Duration) (string, error) {
+// It must be complete within that time; 0 leaves the connection's deadline as it
+// is.
+func (c *wire) readHead(measure func([]byte, int) (int, error), limit int, within time.Duration) (string, error) {
 	for scanned := 0; ; {
 		b := c.received()
 		n, err := measure(b, scanned)
@@ -129,8 +130,8 @@ func (c *wire) readHead(measure func([]byte, int) (int, error), limit int, deadl
 			c.consume(n)
 			return head, nil
 		}
-		if scanned == 0 {
-			c.conn.SetReadDeadline(time.Now().Add(deadline))
+		if scanned == 0 && within > 0 {
+			c.conn.SetReadDeadline(time.Now().Add(within))
 		}
 		scanned = len(b)
 		if err := c.fill(); err != nil {
