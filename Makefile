@@ -36,12 +36,7 @@ lint: ## gofmt, go vet, staticcheck
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
-	@set -e; for package in $$($(GO) list ./...); do \
-		for target in $$($(GO) test -run '^$$' -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-			echo "== $$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package; \
-		done; \
-	done
+	GO=$(GO) FUZZTIME=$(FUZZTIME) test/fuzz.sh
 
 .PHONY: bench
 bench: ## compare with other proxies: 8 minutes, BENCH=quick 2

@@ -97,7 +97,7 @@ func run(o options) error {
 	r := newResults()
 	running := e.startPeers(o, r)
 	for round := range o.rounds {
-		e.round(o, r, running)
+		e.round(o, r, running, round == 0)
 		fmt.Fprintf(os.Stderr, "round %d of %d done after %.0f s\n", round+1, o.rounds, time.Since(e.begin).Seconds())
 	}
 	for _, i := range running {

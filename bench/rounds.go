@@ -40,7 +40,7 @@ func (e *env) startPeers(o options, r *results) []*instance {
 
 // round makes every measure of every peer once, peer by peer for each measure, so
 // that what disturbs the machine disturbs all alike.
-func (e *env) round(o options, r *results, running []*instance) {
+func (e *env) round(o options, r *results, running []*instance, first bool) {
 	for _, m := range measures {
 		if !o.wants(o.measures, m.name) {
 			continue
@@ -61,7 +61,7 @@ func (e *env) round(o options, r *results, running []*instance) {
 			r.add(i.peer, v)
 		}
 	}
-	if o.wants(o.measures, "idle") {
+	if o.wants(o.measures, "idle") && (first || !o.quick) {
 		e.measureIdle(o, r)
 	}
 }
