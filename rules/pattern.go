@@ -58,11 +58,20 @@ func alternatives(s string) ([]string, error) {
 		}
 		for _, middle := range middles {
 			for _, tail := range tails {
-				out = append(out, head+middle+tail)
+				out = append(out, abut(abut(head, middle), tail))
 			}
 		}
 	}
 	return out, nil
+}
+
+// abut puts two pieces of a pattern side by side. A * at the end of one and a * at
+// the beginning of the other stay two stars, which together match what one does;
+// they do not become a **, which would match more.
+func abut(a, b string) string {
+	left, right := strings.TrimRight(a, "*"), strings.TrimLeft(b, "*")
+	stars := max(len(a)-len(left), len(b)-len(right))
+	return left + strings.Repeat("*", stars) + right
 }
 
 // splitGroup splits what follows a { into its alternatives and what follows the
