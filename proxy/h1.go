@@ -14,7 +14,7 @@ import (
 // h1 serves HTTP/1.1 exchanges, one after the other: those inside an intercepted
 // connection, or the plain http:// requests of a client connection. It is one
 // goroutine's, apart from the body of a long upload and the watch for a client
-// that hangs up (see upload.go).
+// that hangs up (see h1_upload.go).
 type h1 struct {
 	p      *Proxy
 	c      *clientConn

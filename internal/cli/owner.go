@@ -32,10 +32,6 @@ func ownUserOnly(c *config.Config, kernelTells bool) owner {
 		o.password = url.UserPassword("run", secret)
 		c.Policy.ClientAuth = &rules.BasicAuthConfig{Username: "run", Password: secret}
 	}
-	unmatched := rules.Tunnel
-	if c.Settings.UnmatchedHosts == "deny" {
-		unmatched = rules.Deny
-	}
-	c.Set, _ = rules.Compile(c.Policy, unmatched) // it has compiled before
+	c.Set, _ = c.Compile() // it has compiled before
 	return o
 }

@@ -47,7 +47,7 @@ const DefaultFile = "keybearer.yaml"
 // maxBytes bounds the file. A policy of 10,000 rules is about 2 MiB.
 const maxBytes = 4 << 20
 
-// Config is a configuration without errors. It is never changed after Load.
+// Config is a configuration without errors. Load never changes it afterwards.
 type Config struct {
 	Policy   rules.Config    // as written
 	Set      *rules.Set      // compiled; never nil
@@ -152,17 +152,23 @@ func (r *report) load(file string, data []byte, o Options) *Config {
 		Dir:     c.Settings.SecretsDir,
 		EnvFile: c.Settings.EnvFile,
 	}
-	unmatched := rules.Deny
-	if c.Settings.UnmatchedHosts == "tunnel" {
-		unmatched = rules.Tunnel
-	}
-	set, problems := rules.Compile(c.Policy, unmatched)
+	set, problems := c.Compile()
 	r.compiled(problems, policyPath)
 	c.Set = set
 	if set != nil {
 		r.lint(c, policyPath)
 	}
 	return c
+}
+
+// Compile compiles the policy with the verdict on unmatched hosts that the
+// settings have. Load has done it once; it is for those who change the policy.
+func (c *Config) Compile() (*rules.Set, []rules.Problem) {
+	unmatched := rules.Deny
+	if c.Settings.UnmatchedHosts == "tunnel" {
+		unmatched = rules.Tunnel
+	}
+	return rules.Compile(c.Policy, unmatched)
 }
 
 // lint adds what can only be seen once everything is known.
