@@ -91,48 +91,38 @@ func (e *env) measureIdle(o options, r *results) {
 	wait.Wait()
 }
 
-// measureGrowth makes the steps of one series after the other. The steps of a
-// series have an instance each and are made in turn, to be compared.
+// measureGrowth makes one series after the other.
 func (e *env) measureGrowth(o options, r *results) {
 	p := all[slices.IndexFunc(all, func(p *peer) bool { return p.name == "keybearer" })]
-	for first := 0; first < len(growth); {
-		last := first + 1
-		for last < len(growth) && growth[last].series == "" {
-			last++
-		}
+	for _, s := range growth {
 		if time.Since(e.begin) > o.limit {
 			r.note("time was up: not every series was measured")
 			return
 		}
-		if err := e.series(p, growth[first:last], o, r); err != nil {
-			r.note(fmt.Sprintf("%s: %v", growth[first].series, err))
+		g := grown{series: s, rounds: make([][]float64, len(s.steps))}
+		for range s.rounds(o.rounds) {
+			if err := e.roundOf(&g, p, o.window/3); err != nil {
+				r.note(fmt.Sprintf("%s: %v", s.name, err))
+				break
+			}
 		}
-		first = last
+		r.growth = append(r.growth, g)
 	}
 }
 
-func (e *env) series(p *peer, steps []step, o options, r *results) error {
-	instances := make([]*instance, len(steps))
-	values := make([][]float64, len(steps))
-	for n, s := range steps {
+// roundOf makes every step of a series once.
+func (e *env) roundOf(g *grown, p *peer, window time.Duration) error {
+	for n, s := range g.steps {
 		i, err := e.start(p, s.change)
 		if err != nil {
 			return err
 		}
-		defer i.stop()
-		instances[n] = i
-	}
-	for range o.rounds {
-		for n, s := range steps {
-			v, err := s.run(e, instances[n], o.window/3)
-			if err != nil {
-				return err
-			}
-			values[n] = append(values[n], v)
+		v, err := s.run(e, i, window)
+		i.stop()
+		if err != nil {
+			return err
 		}
-	}
-	for n, s := range steps {
-		r.growth = append(r.growth, grown{s, median(values[n])})
+		g.rounds[n] = append(g.rounds[n], v)
 	}
 	return nil
 }
