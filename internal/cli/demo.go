@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"keybearer/certs"
-	"keybearer/internal/config"
-	"keybearer/proxy"
+	"keybearer/rules"
 )
 
 const (
@@ -56,21 +51,18 @@ the exit code is 0 only if every step held.`,
 // demo is one performance. Each step writes what happened, and whether that was
 // what should happen.
 type demo struct {
-	w       io.Writer
-	dir     string // what the client can read
-	api     *demoAPI
-	run     *session
-	records chan proxy.Record
-	env     []string // the client's, through keybearer
-	failed  bool
+	*rehearsal
+	w      io.Writer
+	dir    string // what the client can read
+	failed bool
 }
 
 func runDemo(w io.Writer) error {
-	d := &demo{w: w, records: make(chan proxy.Record, 16)}
-	defer d.close()
-	if err := d.open(); err != nil {
+	d, err := newDemoRun(w)
+	if err != nil {
 		return err
 	}
+	defer d.close()
 	d.say("keybearer demo: a program uses an API key that it never has\n")
 	d.say("  the API   %s, here on %s; it demands Authorization: Bearer KEY", demoURL, d.api.listener.Addr())
 	d.say("  the KEY   made up at random for this run; keybearer has it as the secret DEMO_API_KEY")
@@ -94,66 +86,32 @@ func runDemo(w io.Writer) error {
 	return nil
 }
 
-// open starts the API and, as keybearer run does, a proxy with its files.
-func (d *demo) open() (err error) {
-	key := "demo-key-" + strings.ToLower(rand.Text())
+func newDemoRun(w io.Writer) (*demo, error) {
+	host, err := rules.ParseTarget(demoHost, 443)
+	if err != nil {
+		return nil, err
+	}
+	d := &demo{w: w}
 	if d.dir, err = os.MkdirTemp("", "keybearer-demo-"); err != nil {
-		return err
+		return nil, err
 	}
-	if d.api, err = newDemoAPI(key); err != nil {
-		return err
+	if d.rehearsal, err = newRehearsal(host, demoPolicy, "DEMO_API_KEY", systemVariables()); err == nil {
+		err = os.WriteFile(d.apiCA(), d.api.authority.PEM(), 0o644)
 	}
-	if err := os.WriteFile(d.apiCA(), d.api.authority.PEM(), 0o644); err != nil {
-		return err
-	}
-	c, err := config.Load(config.Options{Path: "-", Stdin: strings.NewReader(demoPolicy)})
 	if err != nil {
-		return exit(exitConfig, err)
+		d.close()
+		return nil, err
 	}
-	environ := append(systemVariables(), "DEMO_API_KEY="+key)
-	store, err := findSecrets(c, environ)
-	if err != nil {
-		return err
-	}
-	policy, err := newPolicy(c.Set, store)
-	if err != nil {
-		return err
-	}
-	authority, err := certs.New(&certs.Constraints{DNS: []string{demoHost}})
-	if err != nil {
-		return exit(exitCA, err)
-	}
-	there, err := proxy.ParseOverride(demoHost + ":443:" + d.api.listener.Addr().String())
-	if err != nil {
-		return err
-	}
-	d.run = &session{proxy: &proxy.Proxy{
-		Authority:     authority,
-		Overrides:     []proxy.Override{there},
-		UpstreamRoots: d.api.roots(),
-		Emit:          func(r proxy.Record) { d.records <- r },
-	}}
-	if err := d.run.prepare(authority, nil); err != nil {
-		return err
-	}
-	d.env = childEnv(environ, c, store, d.run.files.params(c, d.run.url()))
-	d.run.proxy.SetPolicy(policy)
-	go d.run.proxy.Serve(d.run.listener)
-	return nil
+	return d, nil
 }
 
 func (d *demo) apiCA() string { return filepath.Join(d.dir, "api-ca.pem") }
 
 func (d *demo) close() {
-	if d.run != nil {
-		d.run.close()
+	if d.rehearsal != nil {
+		d.rehearsal.close()
 	}
-	if d.api != nil {
-		d.api.close()
-	}
-	if d.dir != "" {
-		os.RemoveAll(d.dir)
-	}
+	os.RemoveAll(d.dir)
 }
 
 // without calls the API directly. The client trusts the API's certificate and
@@ -176,7 +134,7 @@ func (d *demo) through() (*demoCall, error) {
 		return nil, err
 	}
 	d.check(call.status == 200, "the API answered %d; it should answer 200", call.status)
-	r, err := d.record()
+	r, err := d.exchange()
 	if err != nil {
 		return nil, err
 	}
@@ -185,24 +143,6 @@ func (d *demo) through() (*demoCall, error) {
 	d.check(r.Rule == "demo-api", "rule that matched: %s", r.Rule)
 	d.check(slices.Equal(r.Injected, []string{"Authorization"}), "headers it set: %s", strings.Join(r.Injected, ", "))
 	return call, nil
-}
-
-// record waits for what the proxy tells of the request; it comes when the
-// exchange has ended, which the client may see first.
-func (d *demo) record() (proxy.Record, error) {
-	const patience = 5 * time.Second
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for {
-		select {
-		case r := <-d.records:
-			if r.Method != "CONNECT" {
-				return r, nil
-			}
-		case <-ctx.Done():
-			return proxy.Record{}, errors.New("the proxy told nothing of the request")
-		}
-	}
 }
 
 // whatTheClientHad looks for the key in everything that went to the client, and

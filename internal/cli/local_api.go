@@ -16,9 +16,10 @@ import (
 	"keybearer/certs"
 )
 
-// demoAPI is an HTTPS server on loopback that demands a key. Its certificate is
-// from an authority of its own, as that of any API is not from keybearer's.
-type demoAPI struct {
+// localAPI is an HTTPS server on loopback that demands a key, on every path. Its
+// certificate is from an authority of its own, as that of any API is not from
+// keybearer's.
+type localAPI struct {
 	authority *certs.Authority
 	listener  net.Listener
 
@@ -29,12 +30,12 @@ type demoAPI struct {
 	seen []string // the Authorization field of each request
 }
 
-func newDemoAPI(key string) (*demoAPI, error) {
-	authority, err := certs.New(&certs.Constraints{DNS: []string{demoHost}})
+func newLocalAPI(host, key string) (*localAPI, error) {
+	authority, err := certs.New(nil)
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := authority.Leaf(demoHost)
+	leaf, err := authority.Leaf(host)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +43,7 @@ func newDemoAPI(key string) (*demoAPI, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &demoAPI{authority: authority, listener: listener, key: key}
+	a := &localAPI{authority: authority, listener: listener, key: key}
 	a.server.Handler = a
 	a.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*leaf}}
 	a.server.ErrorLog = log.New(io.Discard, "", 0)
@@ -50,7 +51,7 @@ func newDemoAPI(key string) (*demoAPI, error) {
 	return a, nil
 }
 
-func (a *demoAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *localAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	credential := r.Header.Get("Authorization")
 	a.mu.Lock()
 	a.seen = append(a.seen, credential)
@@ -64,14 +65,14 @@ func (a *demoAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, `{"greeting": "hello, you have the key"}`)
 }
 
-func (a *demoAPI) received() []string {
+func (a *localAPI) received() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.seen
 }
 
 // holdsKey looks for the key as it is, and as it might have been encoded.
-func (a *demoAPI) holdsKey(text string) bool {
+func (a *localAPI) holdsKey(text string) bool {
 	for _, form := range []string{
 		a.key,
 		base64.RawStdEncoding.EncodeToString([]byte(a.key)),
@@ -84,10 +85,10 @@ func (a *demoAPI) holdsKey(text string) bool {
 	return false
 }
 
-func (a *demoAPI) roots() *x509.CertPool {
+func (a *localAPI) roots() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(a.authority.PEM())
 	return pool
 }
 
-func (a *demoAPI) close() { a.server.Close() }
+func (a *localAPI) close() { a.server.Close() }
