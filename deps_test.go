@@ -36,7 +36,8 @@ var floors = map[string][]string{
 	"internal/clientenv": {"software.sslmate.com/src/go-pkcs12"},
 	"internal/config":    {"rules", "secrets", "github.com/spf13/viper", "github.com/spf13/pflag", "gopkg.in/yaml.v3"},
 	"internal/telemetry": {"proxy", "golang.org/x/term"},
-	"internal/cli": {"certs", "rules", "secrets", "proxy", "internal/config", "internal/clientenv", "internal/peer",
+	"internal/manifest":  {"internal/clientenv", "gopkg.in/yaml.v3"},
+	"internal/cli": {"certs", "rules", "secrets", "proxy", "internal/config", "internal/clientenv", "internal/manifest", "internal/peer",
 		"internal/telemetry", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys"},
 }
 

@@ -26,9 +26,12 @@ type clientConn struct {
 	client string // whom upstream connections are pooled for
 
 	target  rules.Target // of an intercepted connection
+	name    string       // the target's, for records
 	named   bool         // the operator named the target
 	leaf    *tls.Certificate
 	dialErr atomic.Pointer[failure]
+
+	stranger *stranger // nil if it is not known who the client is
 
 	idle   atomic.Bool // between two requests: may be closed without harm
 	closed sync.Once
@@ -59,6 +62,7 @@ func (c *clientConn) Close() error {
 	err := net.ErrClosed
 	c.closed.Do(func() {
 		err = c.Conn.Close()
+		c.leave()
 		c.p.open.remove(c)
 	})
 	return err
@@ -89,28 +93,31 @@ func (c *clientConn) serve() {
 		}
 	}()
 	defer c.contain()
-	plain := newHTTP1(c, c.wire, true)
-	for {
-		head, err := c.awaitHead(c.wire, outerHeadLimit)
-		if err == nil {
-			err = plain.req.Parse(head)
-		}
-		if err != nil {
-			c.refuseHead(c.wire, err)
-			return
-		}
-		if f := c.authorize(plain.req.Header); f != nil {
-			plain.refuseEarly(&exchange{Record: c.p.begin(c.remote)}, f)
-			return
-		}
-		if plain.req.Method == "CONNECT" {
-			handedOver = c.connect(&plain.req)
-			return
-		}
-		if !plain.forward() {
-			return
-		}
+	for again := true; again; {
+		again, handedOver = c.request()
 	}
+}
+
+// request serves the next request to the proxy itself. It reports whether the
+// connection may be used for another, and whether it was handed over.
+func (c *clientConn) request() (again, handedOver bool) {
+	head, err := c.awaitHead(c.wire, outerHeadLimit)
+	s := newHTTP1(c, c.wire)
+	defer s.release()
+	if err == nil {
+		err = s.req.Parse(head)
+	}
+	if err != nil {
+		c.refuseHead(c.wire, err)
+		return false, false
+	}
+	if f := c.authorize(s.req.Header); f != nil {
+		return s.refuseEarly(f), false
+	}
+	if s.req.Method == "CONNECT" {
+		return false, c.connect(&s.req)
+	}
+	return s.forward(), false
 }
 
 // awaitHead waits for the next request for as long as a client may be idle, and
@@ -154,7 +161,7 @@ func (c *clientConn) refuseHead(w *wire, err error) {
 	r := c.p.begin(c.remote)
 	defer c.p.emit(&r)
 	if c.target != (rules.Target{}) {
-		r.Target, r.Verdict = c.target.String(), rules.Intercept
+		r.Target, r.Verdict = c.name, rules.Intercept
 	}
 	f.note(&r)
 	c.refuse(w, f, "")
@@ -218,14 +225,12 @@ func (c *clientConn) connect(req *http1.Request) (handedOver bool) {
 	case framingErr != nil || f.Kind == http1.Chunked || f.Length > 0: // WinINet sends Content-Length: 0
 		return c.refuseConnect(&r, failMalformed.because("a CONNECT request has no body"))
 	}
-	r.Target = target.String()
 	d := c.p.policy.Load().set.Decide(target)
-	r.Verdict, r.Reason = d.Verdict, d.Reason
-	c.target, c.named = target, d.Named
+	c.target, c.name, c.named = target, target.String(), d.Named
+	r.Target, r.Verdict, r.Reason = c.name, d.Verdict, d.Reason
 	switch d.Verdict {
 	case rules.Tunnel:
-		c.tunnel(&r)
-		return false
+		return c.tunnel(&r)
 	case rules.Intercept:
 		return c.intercept(&r)
 	default:

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,45 +15,63 @@ import (
 	"keybearer/rules"
 )
 
-// dial connects to a target, or to the address that an override names for it.
-// Every address is checked on its way into the socket (I7): what DNS said a
-// moment ago does not count.
+// dial connects to a target: to the address that an override names for it, through
+// the upstream proxy, or directly. Every address is checked on its way into the
+// socket (I7): what DNS said a moment ago does not count.
 func (u *upstreams) dial(ctx context.Context, t rules.Target, named bool) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	address, overridden := t.String(), false
-	if o, ok := u.override(t); ok {
-		address, overridden = o.String(), true
+	if v := u.proxyFor(t); v != nil {
+		return u.dialThrough(ctx, v, t, named)
 	}
-	dialer := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		addr, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return &failProhibited
-		}
-		if u.p.open.own(addr) {
-			return &failLoop
-		}
-		if u.p.policy.Load().set.DeniesAddr(addr) {
-			return failDenied.because("the host has the address %s, which access_control denies", addr.Addr())
-		}
-		if !overridden && !MayDial(addr.Addr(), named, u.p.AllowPrivate) {
-			return failProhibited.because("the host has the special-purpose address %s", addr.Addr())
-		}
-		return nil
-	}}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
+	address, override := t.String(), u.override(t)
+	if override.IsValid() {
+		address = override.String()
+	}
+	conn, err := u.connect(ctx, address, func(addr netip.AddrPort) error {
+		return u.mayReach(addr, named, override.IsValid())
+	})
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", t, err)
 	}
 	return conn, nil
 }
 
-func (u *upstreams) override(t rules.Target) (netip.AddrPort, bool) {
+// connect opens a socket to host:port, if check lets its address pass.
+func (u *upstreams) connect(ctx context.Context, address string, check func(netip.AddrPort) error) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	dialer := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		addr, err := netip.ParseAddrPort(address)
+		switch {
+		case err != nil:
+			return &failProhibited
+		case u.p.open.own(addr):
+			return &failLoop
+		}
+		return check(addr)
+	}}
+	return dialer.DialContext(ctx, "tcp", address)
+}
+
+// mayReach refuses an address of a target that must not be dialled. The operator
+// may have chosen the very address.
+func (u *upstreams) mayReach(addr netip.AddrPort, named, chosen bool) error {
+	switch {
+	case u.p.policy.Load().set.DeniesAddr(addr):
+		return failDenied.because("the host has the address %s, which access_control denies", addr.Addr())
+	case !chosen && !MayDial(addr.Addr(), named, u.p.AllowPrivate):
+		return failProhibited.because("the host has the special-purpose address %s", addr.Addr())
+	}
+	return nil
+}
+
+// override returns the address to connect to for a target, the zero AddrPort if the
+// operator has named none.
+func (u *upstreams) override(t rules.Target) netip.AddrPort {
 	i := slices.IndexFunc(u.p.Overrides, func(o Override) bool { return o.target == t })
 	if i < 0 {
-		return netip.AddrPort{}, false
+		return netip.AddrPort{}
 	}
-	return u.p.Overrides[i].addr, true
+	return u.p.Overrides[i].addr
 }
 
 // dialTLS connects to a target and verifies its certificate. It offers the
@@ -64,10 +81,16 @@ func (u *upstreams) dialTLS(ctx context.Context, t rules.Target, named bool, pro
 	if err != nil {
 		return nil, err
 	}
+	return u.secure(ctx, raw, t.Host(), protocols)
+}
+
+// secure makes a TLS connection of raw and verifies that it is with host. It closes
+// raw if that fails.
+func (u *upstreams) secure(ctx context.Context, raw net.Conn, host string, protocols []string) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	conn := tls.Client(&socket{Conn: raw}, &tls.Config{
-		ServerName:                  t.Host(),
+	conn := tls.Client(newSocket(raw), &tls.Config{
+		ServerName:                  host,
 		RootCAs:                     u.p.UpstreamRoots,
 		NextProtos:                  protocols,
 		MinVersion:                  tls.VersionTLS12,
@@ -77,24 +100,9 @@ func (u *upstreams) dialTLS(ctx context.Context, t rules.Target, named bool, pro
 	})
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
-		return nil, fmt.Errorf("%w with %s: %w", errHandshake, t, err)
+		return nil, fmt.Errorf("%w with %s: %w", errHandshake, host, err)
 	}
 	return conn, nil
-}
-
-// socket is what lies below the TLS connection to an upstream. It tells an end of
-// the connection from an end of TLS, which crypto/tls reports alike: without a
-// close_notify anybody on the way may have cut the stream.
-type socket struct {
-	net.Conn
-	ended bool // the connection ended, whatever TLS had said by then
-}
-
-// Read implements net.Conn.
-func (s *socket) Read(b []byte) (int, error) {
-	n, err := s.Conn.Read(b)
-	s.ended = s.ended || err == io.EOF
-	return n, err
 }
 
 // refuseOwnAuthority rejects a chain that ends in keybearer's own authority. It

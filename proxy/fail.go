@@ -84,6 +84,12 @@ var (
 		"try again; if it stays, check the upstream"}
 	failSecret = failure{502, "proxy_configuration_error", "a secret of the rule is not available",
 		"see keybearer's log, and keybearer check; the request was not sent"}
+	failProxy = failure{502, "destination_unavailable", "cannot be used",
+		"check upstream_proxy, and the network between keybearer and that proxy"}
+	failProxyCredentials = failure{502, "proxy_configuration_error", "the upstream proxy wants other credentials",
+		"check the username and the password in upstream_proxy"}
+	failProxyRefused = failure{502, "destination_unavailable", "the upstream proxy opened no tunnel",
+		"ask those who run that proxy whether it lets you reach the host; upstream_no_proxy names hosts that are reached without it"}
 	failAuthority = failure{502, "proxy_configuration_error", "keybearer's authority signs no certificate for the host",
 		"see keybearer ca: the authority may be constrained to other hosts, or have expired"}
 	failConnections = failure{503, "connection_limit_reached", "too many connections are open",
@@ -185,9 +191,10 @@ func (f *failure) serve(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Proxy-Status", f.proxyStatus())
 	h.Set("Content-Type", "text/plain; charset=utf-8")
-	if f.status >= http.StatusInternalServerError {
+	if *f == failNotHTTP2 {
 		// What the upstream speaks may have changed: the next connection of the
-		// client asks anew. net/http makes a GOAWAY of it.
+		// client asks anew. net/http makes a GOAWAY of it, and sends it before the
+		// response, whereupon Python's httpx reads no further: so only here.
 		h.Set("Connection", "close")
 	}
 	w.WriteHeader(f.status)

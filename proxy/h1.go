@@ -5,26 +5,27 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"keybearer/proxy/http1"
 	"keybearer/rules"
 )
 
-// h1 serves HTTP/1.1 exchanges, one after the other: those inside an intercepted
-// connection, or the plain http:// requests of a client connection. It is one
-// goroutine's, apart from the body of a long upload and the watch for a client
-// that hangs up (see h1_upload.go).
+// h1 is one exchange over HTTP/1.1: inside an intercepted connection, or a plain
+// http:// request of a client connection. It is one goroutine's, apart from the
+// body of a long upload and the watch for a client that hangs up (see
+// h1_upload.go).
 type h1 struct {
+	exchange
 	p      *Proxy
 	c      *clientConn
 	client *wire
-	plain  bool // plain http://, each request with a target of its own
 
 	req      http1.Request
 	resp     http1.Response
 	body     http1.Decoder // of the response
-	masker   *masker       // of the response's body, nil if it is not searched
+	masker   masker        // of the response's body; without needles if it is not searched
 	clean    []byte        // what the masker let pass, before it is pending
 	out      []byte        // to the client, not yet written
 	upload   upload
@@ -33,87 +34,108 @@ type h1 struct {
 	answered bool // the final response head, or part of it, may have been written
 }
 
-func newHTTP1(c *clientConn, client *wire, plain bool) *h1 {
-	s := &h1{p: c.p, c: c, client: client, plain: plain}
+// idleHTTP1 are those that serve no exchange. A connection has one, with all its
+// buffers, only from one request's head to the end of the answer.
+var idleHTTP1 = sync.Pool{New: func() any {
+	s := new(h1)
 	s.upload.init(s)
+	return s
+}}
+
+// newHTTP1 returns the next exchange of a client, who gives it back with release.
+func newHTTP1(c *clientConn, client *wire) *h1 {
+	s := idleHTTP1.Get().(*h1)
+	s.p, s.c, s.client = c.p, c, client
 	return s
 }
 
-// serve serves the exchanges of an intercepted connection.
-func (s *h1) serve() {
-	for {
-		head, err := s.c.awaitHead(s.client, innerHeadLimit)
-		if err == nil {
-			err = s.req.Parse(head)
-		}
-		if err != nil {
-			s.c.refuseHead(s.client, err)
-			break
-		}
-		x := exchange{Record: s.p.begin(s.c.remote), target: s.c.target}
-		if !s.exchange(&x) {
-			break
-		}
+// release gives s back when the exchange is over, and with it nothing of what
+// the client or the upstream sent.
+func (s *h1) release() {
+	s.exchange, s.masker = exchange{}, masker{}
+	s.upgrade, s.closing, s.answered = false, false, false
+	s.p, s.c, s.client = nil, nil, nil
+	s.req = http1.Request{Header: emptied(s.req.Header)}
+	s.resp = http1.Response{Header: emptied(s.resp.Header)}
+	s.body = http1.Decoder{Trailer: emptied(s.body.Trailer)}
+	s.out, s.clean = spare(s.out), spare(s.clean)
+	s.upload.release()
+	idleHTTP1.Put(s)
+}
+
+func emptied(h http1.Header) http1.Header {
+	clear(h[:cap(h)])
+	return h[:0]
+}
+
+// spare returns b without its content, to be used again unless it has grown big.
+func spare(b []byte) []byte {
+	if cap(b) > 2*writeSize {
+		return nil
 	}
-	s.client.closeWrite() // close_notify: what was sent is complete
+	return b[:0]
 }
 
 // forward serves one plain http:// request, whose head has been parsed. It
 // reports whether the client's connection may be used again.
-func (s *h1) forward() bool {
-	x := exchange{Record: s.p.begin(s.c.remote), plaintext: true}
+func (s *h1) forward() (again bool) {
+	s.plaintext = true
 	authority, path, ok := cutAbsolute(s.req.Target)
 	target, err := rules.ParseTarget(authority, 80)
 	switch {
 	case !ok:
-		return s.refuseEarly(&x, &failNotProxy)
+		return s.refuseEarly(&failNotProxy)
 	case err != nil:
-		return s.refuseEarly(&x, failTarget.because("the target is not valid: %s", printable(err.Error())))
+		return s.refuseEarly(failTarget.because("the target is not valid: %s", printable(err.Error())))
 	}
 	s.req.Target = path
-	x.target = target
-	return s.exchange(&x)
+	return s.serve(target, target.String())
 }
 
-func (s *h1) refuseEarly(x *exchange, f *failure) (again bool) {
-	x.Method = printable(s.req.Method)
-	f.note(&x.Record)
-	s.p.emit(&x.Record)
+func (s *h1) refuseEarly(f *failure) (again bool) {
+	s.begin()
+	s.Method = printable(s.req.Method)
+	f.note(&s.Record)
+	s.p.emit(&s.Record)
 	s.c.refuse(s.client, f, s.req.Method)
 	return false
 }
 
-// exchange forwards the parsed request and its response, or refuses. It reports
-// whether the client's connection may be used for another request.
-func (s *h1) exchange(x *exchange) (again bool) {
+// serve forwards the parsed request to the target of that name and its response
+// to the client, or refuses. It reports whether the client's connection may be used
+// for another request.
+func (s *h1) serve(target rules.Target, name string) (again bool) {
+	s.begin()
 	defer func() {
 		if recover() != nil {
-			s.fail(x, &failInternal)
+			s.fail(&failInternal)
 		}
-		s.p.emit(&x.Record)
+		s.p.emit(&s.Record)
 	}()
-	x.Protocol, x.Target, x.Method = protoHTTP1, x.target.String(), printable(s.req.Method)
-	s.answered = false
-	framing, err := s.admit(x)
+	s.target, s.Protocol, s.Target, s.Method = target, protoHTTP1, name, printable(s.req.Method)
+	framing, err := s.admit()
 	if err != nil {
-		s.fail(x, err)
+		s.fail(err)
 		return false
 	}
 	defer s.upload.stop()
-	up, err := s.send(x, framing)
+	up, err := s.send(framing)
 	if err != nil {
-		s.fail(x, err)
+		s.fail(err)
 		return false
 	}
 	if s.resp.Status == http.StatusSwitchingProtocols {
-		s.switchProtocols(x, up)
+		s.switchProtocols(up)
 		return false
 	}
-	return s.respond(x, up)
+	return s.respond(up)
 }
 
+// begin opens the exchange's record.
+func (s *h1) begin() { s.Record = s.p.begin(s.c.remote) }
+
 // admit checks the request and makes it ready to be sent.
-func (s *h1) admit(x *exchange) (http1.Framing, error) {
+func (s *h1) admit() (http1.Framing, error) {
 	framing, err := s.req.Framing()
 	if err != nil {
 		return framing, failMalformed.because("%s", err)
@@ -133,34 +155,34 @@ func (s *h1) admit(x *exchange) (http1.Framing, error) {
 	}
 	policy := s.p.policy.Load()
 	r := request{method: s.req.Method, authority: authority, target: s.req.Target}
-	if err := x.admit(policy, r, (*fieldList)(&s.req.Header)); err != nil {
+	if err := s.exchange.admit(policy, r, (*fieldList)(&s.req.Header)); err != nil {
 		return framing, err
 	}
-	s.setHost(x.authority())
+	s.setHost(s.authority())
 	return framing, nil
 }
 
 // send sends the request and reads the response head. A connection that was idle
 // may have been closed by the upstream at the same moment: if nothing of an
 // answer has come, a request without side effects is sent once more.
-func (s *h1) send(x *exchange, framing http1.Framing) (*upstream, error) {
+func (s *h1) send(framing http1.Framing) (*upstream, error) {
 	if f := s.c.dialErr.Swap(nil); f != nil {
 		return nil, f
 	}
-	key := upstreamKey{client: s.c.client, target: x.target, plaintext: x.plaintext}
+	key := upstreamKey{client: s.c.client, target: s.target, plaintext: s.plaintext, upgrade: s.plaintext && s.upgrade}
 	for fresh := false; ; fresh = true {
-		up, err := s.p.upstreams.http1(context.Background(), key, x.named, fresh)
+		up, err := s.p.upstreams.http1(context.Background(), key, s.named, fresh)
 		if err != nil {
 			return nil, err
 		}
-		err = s.roundTrip(x, up, framing)
+		err = s.roundTrip(up, framing)
 		if err == nil {
 			return up, nil
 		}
 		up.close()
 		silent := errors.Is(err, errNoResponse)
 		if silent && !up.reused {
-			s.p.upstreams.forget(x.target) // it may speak HTTP/2 alone by now
+			s.p.upstreams.forget(s.target) // it may speak HTTP/2 alone by now
 		}
 		if fresh || !silent || !up.reused || framing.Kind != http1.NoBody || !isIdempotent(s.req.Method) {
 			if silent {
@@ -186,8 +208,8 @@ var errNoResponse = errors.New("no response")
 
 // roundTrip sends the request on up and reads responses until the final one,
 // whose head it leaves in s.resp.
-func (s *h1) roundTrip(x *exchange, up *upstream, framing http1.Framing) error {
-	if err := s.upload.start(x, up, framing); err != nil {
+func (s *h1) roundTrip(up *upstream, framing http1.Framing) error {
+	if err := s.upload.start(up, framing); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
@@ -201,12 +223,14 @@ func (s *h1) roundTrip(x *exchange, up *upstream, framing http1.Framing) error {
 			return responseFailure(err)
 		}
 		switch {
+		case up.refuses(s.resp.Status):
+			return up.via.proxy.refusal(s.resp.Status)
 		case s.resp.Status == http.StatusSwitchingProtocols:
 			return s.checkSwitch()
 		case s.resp.Status >= 200:
 			return nil
 		}
-		if err := s.informational(x); err != nil {
+		if err := s.informational(); err != nil {
 			return err
 		}
 	}
@@ -222,11 +246,11 @@ func (s *h1) readResponse(up *upstream) error {
 
 // informational passes a 1xx response on, except to HTTP/1.0 (RFC 9110 section
 // 15.2).
-func (s *h1) informational(x *exchange) error {
+func (s *h1) informational() error {
 	if s.req.Minor == 0 {
 		return nil
 	}
-	if err := s.cleanHead(x); err != nil {
+	if err := s.cleanHead(); err != nil {
 		return err
 	}
 	s.resp.Minor = 1
@@ -246,12 +270,12 @@ func (s *h1) checkSwitch() error {
 }
 
 // switchProtocols passes the 101 on and relays the WebSocket.
-func (s *h1) switchProtocols(x *exchange, up *upstream) {
+func (s *h1) switchProtocols(up *upstream) {
 	defer up.close()
 	s.upload.stop()
-	x.Status = s.resp.Status
-	if err := s.cleanHead(x); err != nil {
-		s.fail(x, err)
+	s.Status = s.resp.Status
+	if err := s.cleanHead(); err != nil {
+		s.fail(err)
 		return
 	}
 	s.resp.Header = append(s.resp.Header, upgradeFields[:]...)
@@ -259,7 +283,7 @@ func (s *h1) switchProtocols(x *exchange, up *upstream) {
 	if s.flush() != nil {
 		return
 	}
-	x.BytesReceived, x.BytesSent = s.c.relay(s.client, up.wire)
+	s.BytesReceived, s.BytesSent = s.c.relay(s.client, up.wire)
 }
 
 // flush writes what is pending for the client.
@@ -282,19 +306,19 @@ var errClientGone = errors.New("client went away")
 // fail ends an exchange that has no response from the upstream, or only a part
 // of one: with a response of our own if none was begun, else by breaking the
 // connection, so that the client cannot take the part for the whole.
-func (s *h1) fail(x *exchange, err error) {
+func (s *h1) fail(err error) {
 	s.upload.stop()
 	if errors.Is(err, errClientGone) || s.upload.clientGone() {
-		x.Reason = "the client went away"
+		s.Reason = "the client went away"
 		s.c.kill()
 		return
 	}
 	f := fail(err)
 	if s.answered {
-		x.Error, x.Reason = f.kind, f.reason+", in the middle of the response"
+		s.Error, s.Reason = f.kind, f.reason+", in the middle of the response"
 		s.c.kill()
 		return
 	}
-	f.note(&x.Record)
+	f.note(&s.Record)
 	s.c.refuse(s.client, f, s.req.Method)
 }

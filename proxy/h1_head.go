@@ -25,9 +25,12 @@ func cutAbsolute(target string) (authority, path string, ok bool) {
 	return rest[:end], rest[end:], true
 }
 
+// wantsWebSocket reports whether the client asks for one, with no body: Java's
+// HttpClient says so with a Content-Length of 0.
 func (s *h1) wantsWebSocket(f http1.Framing) bool {
 	upgrade, ok := s.req.Header.Get("Upgrade")
-	return ok && s.req.Minor == 1 && s.req.Method == "GET" && f.Kind == http1.NoBody &&
+	empty := f.Kind == http1.NoBody || f.Kind == http1.Length && f.Length == 0
+	return ok && s.req.Minor == 1 && s.req.Method == "GET" && empty &&
 		strings.EqualFold(upgrade, "websocket") && s.req.Header.Count("Upgrade") == 1 &&
 		s.req.Header.HasToken("Connection", "Upgrade")
 }
@@ -116,11 +119,11 @@ func (l *fieldList) add(name, value string) {
 }
 
 // cleanHead takes from a response head what is not for the client.
-func (s *h1) cleanHead(x *exchange) error {
+func (s *h1) cleanHead() error {
 	if err := stripFields(&s.resp.Header, dropsFromResponse); err != nil {
 		return &failProtocol
 	}
-	if n := x.needles(); n != nil {
+	if n := s.needles(); n != nil {
 		s.resp.Reason = n.maskString(s.resp.Reason)
 		maskFields(n, s.resp.Header)
 	}

@@ -13,22 +13,22 @@ import (
 // respond streams the response whose head is in s.resp to the client. It reports
 // whether the client's connection may be used for another request, and gives the
 // upstream's back if it may be used again.
-func (s *h1) respond(x *exchange, up *upstream) (again bool) {
+func (s *h1) respond(up *upstream) (again bool) {
 	framing, err := s.resp.Framing(s.req.Method)
 	if err != nil {
 		up.close()
-		s.fail(x, responseFailure(err))
+		s.fail(responseFailure(err))
 		return false
 	}
-	x.Status = s.resp.Status
+	s.Status = s.resp.Status
 	reusable := s.req.Minor == 1 && s.resp.Minor == 1 && framing.Kind != http1.UntilClose && !s.resp.Header.HasToken("Connection", "close")
 	complete := s.upload.complete()
 	if !complete || framing.Kind == http1.UntilClose {
 		s.closing = true
 	}
-	chunked, err := s.responseHead(x, framing)
+	chunked, err := s.responseHead(framing)
 	if err == nil {
-		err = s.responseBody(x, up, framing, chunked)
+		err = s.responseBody(up, framing, chunked)
 	}
 	s.upload.stop()
 	// The upstream is free before the client knows: its next request, on whichever
@@ -40,10 +40,10 @@ func (s *h1) respond(x *exchange, up *upstream) (again bool) {
 		up.close()
 	}
 	if err == nil {
-		err = s.finish()
+		err = s.answer()
 	}
 	if err != nil {
-		s.fail(x, err)
+		s.fail(err)
 		return false
 	}
 	if !complete {
@@ -54,11 +54,11 @@ func (s *h1) respond(x *exchange, up *upstream) (again bool) {
 
 // responseHead puts the head into s.out, as a response of this connection. It
 // reports whether the body is to be sent in chunks.
-func (s *h1) responseHead(x *exchange, framing http1.Framing) (chunked bool, err error) {
-	if err := s.cleanHead(x); err != nil {
+func (s *h1) responseHead(framing http1.Framing) (chunked bool, err error) {
+	if err := s.cleanHead(); err != nil {
 		return false, err
 	}
-	if s.masker, err = s.bodyMasker(x, framing); err != nil {
+	if s.masker.n, err = s.searched(framing); err != nil {
 		return false, err
 	}
 	chunked = framing.Kind == http1.Chunked
@@ -79,9 +79,9 @@ func (s *h1) responseHead(x *exchange, framing http1.Framing) (chunked bool, err
 	return chunked, nil
 }
 
-// bodyMasker returns a masker if the body is to be searched, else nil.
-func (s *h1) bodyMasker(x *exchange, framing http1.Framing) (*masker, error) {
-	if framing.Kind == http1.NoBody || x.needles() == nil {
+// searched returns what the body is to be searched for, nil if for nothing.
+func (s *h1) searched(framing http1.Framing) (*needles, error) {
+	if framing.Kind == http1.NoBody || s.needles() == nil {
 		return nil, nil
 	}
 	var types, codings []string
@@ -93,11 +93,7 @@ func (s *h1) bodyMasker(x *exchange, framing http1.Framing) (*masker, error) {
 			codings = append(codings, f.Value)
 		}
 	}
-	n, err := x.bodyNeedles(types, codings)
-	if n == nil || err != nil {
-		return nil, err
-	}
-	return &masker{n: n}, nil
+	return s.bodyNeedles(types, codings)
 }
 
 func isTransferEncoding(name string) bool { return sameField(name, "Transfer-Encoding") }
@@ -106,20 +102,20 @@ func isContentLength(name string) bool    { return sameField(name, "Content-Leng
 // responseBody streams the body. Head and body go out in one write as long as
 // they arrive together; before it waits for the upstream, everything received has
 // been passed on, so that an event stream is not delayed.
-func (s *h1) responseBody(x *exchange, up *upstream, framing http1.Framing, chunked bool) error {
+func (s *h1) responseBody(up *upstream, framing http1.Framing, chunked bool) error {
 	s.body.Start(framing)
 	for {
 		content, n, err := s.body.Next(up.received())
 		if err != nil {
 			return responseFailure(err)
 		}
-		if err := s.sendContent(x, content, chunked); err != nil {
+		if err := s.sendContent(content, chunked); err != nil {
 			return err
 		}
 		up.consume(n)
 		switch {
 		case s.body.Done():
-			return s.endBody(x, chunked)
+			return s.endBody(chunked)
 		case n > 0:
 			continue
 		}
@@ -129,7 +125,7 @@ func (s *h1) responseBody(x *exchange, up *upstream, framing http1.Framing, chun
 		up.conn.SetReadDeadline(time.Now().Add(streamTimeout))
 		if err := up.fill(); err != nil {
 			if errors.Is(err, io.EOF) && !up.cut() && s.body.Close() {
-				return s.endBody(x, chunked)
+				return s.endBody(chunked)
 			}
 			return responseFailure(err)
 		}
@@ -138,20 +134,20 @@ func (s *h1) responseBody(x *exchange, up *upstream, framing http1.Framing, chun
 
 // sendContent adds a piece of the body to what is pending, and writes when that
 // is enough for a write of its own.
-func (s *h1) sendContent(x *exchange, content []byte, chunked bool) error {
-	if s.masker != nil {
+func (s *h1) sendContent(content []byte, chunked bool) error {
+	if s.masker.n != nil {
 		s.clean = s.masker.write(s.clean[:0], content)
 		content = s.clean
 	}
-	return s.pend(x, content, chunked)
+	return s.pend(content, chunked)
 }
 
 // pend adds content to what is pending.
-func (s *h1) pend(x *exchange, content []byte, chunked bool) error {
+func (s *h1) pend(content []byte, chunked bool) error {
 	if len(content) == 0 {
 		return nil
 	}
-	x.BytesSent += int64(len(content))
+	s.BytesSent += int64(len(content))
 	switch {
 	case chunked:
 		s.out = http1.AppendChunk(s.out, content)
@@ -181,29 +177,19 @@ func (s *h1) answer() error {
 
 // endBody adds what was held back of the body, and the trailer section, to what
 // is pending.
-func (s *h1) endBody(x *exchange, chunked bool) error {
-	if s.masker != nil {
+func (s *h1) endBody(chunked bool) error {
+	if s.masker.n != nil {
 		s.clean = s.masker.flush(s.clean[:0])
-		if err := s.pend(x, s.clean, chunked); err != nil {
+		if err := s.pend(s.clean, chunked); err != nil {
 			return err
 		}
 	}
 	if chunked {
 		s.body.Trailer.Remove(dropsFromResponse)
-		maskFields(x.needles(), s.body.Trailer)
+		maskFields(s.needles(), s.body.Trailer)
 		s.out = http1.AppendTrailer(s.out, s.body.Trailer)
 	}
 	return nil
-}
-
-// finish writes what is pending and lets go of what a big response needed.
-func (s *h1) finish() error {
-	err := s.answer()
-	if cap(s.out) > 2*writeSize {
-		s.out = nil
-	}
-	s.masker, s.clean = nil, nil
-	return err
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

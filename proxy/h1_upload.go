@@ -20,7 +20,6 @@ import (
 // client: the exchange's goroutine reads again only after stop.
 type upload struct {
 	s     *h1
-	x     *exchange
 	up    *upstream
 	body  http1.Decoder
 	coded bool   // the body is sent in chunks
@@ -50,18 +49,26 @@ func (u *upload) init(s *h1) {
 	u.slow.Stop()
 }
 
+// release makes u ready for another exchange, once stop has ended the last one.
+func (u *upload) release() {
+	u.up, u.broken, u.sent = nil, nil, nil
+	u.gone.Store(false)
+	u.body = http1.Decoder{Trailer: emptied(u.body.Trailer)}
+	u.out = spare(u.out)
+}
+
 // start sends the request with as much of its body as has been received, and
 // leaves the rest to a goroutine.
-func (u *upload) start(x *exchange, up *upstream, framing http1.Framing) error {
-	u.stop()
-	u.x, u.up, u.broken = x, up, nil
+func (u *upload) start(up *upstream, framing http1.Framing) error {
+	u.stop() // an attempt before this one
+	u.up, u.broken = up, nil
 	u.coded = framing.Kind == http1.Chunked
 	u.body.Start(framing)
-	u.out = u.s.req.Append(u.out[:0])
+	u.out = up.appendRequest(u.out[:0], &u.s.req, u.s.authority())
 	if err := u.take(); err != nil {
 		return err
 	}
-	x.sent()
+	u.s.sent()
 	if err := u.write(); err != nil {
 		return errNoResponse
 	}
@@ -84,6 +91,9 @@ var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); retu
 // stop ends the reading of the client; what has been received stays received. It
 // may be called more than once.
 func (u *upload) stop() {
+	if !u.active { // which only this goroutine changes
+		return
+	}
 	u.mu.Lock()
 	u.active = false
 	reader := u.reader
@@ -162,7 +172,7 @@ func (u *upload) take() error {
 		if err != nil {
 			return failMalformed.because("the request body is a %s", err)
 		}
-		u.x.BytesReceived += int64(len(content))
+		u.s.BytesReceived += int64(len(content))
 		if u.coded {
 			u.out = http1.AppendChunk(u.out, content)
 		} else {
@@ -170,7 +180,7 @@ func (u *upload) take() error {
 		}
 		u.s.client.consume(n)
 		if u.coded && u.body.Done() {
-			u.body.Trailer.Remove(u.x.dropsTrailer)
+			u.body.Trailer.Remove(u.s.dropsTrailer)
 			u.out = http1.AppendTrailer(u.out, u.body.Trailer)
 		}
 		if n == 0 {

@@ -38,8 +38,9 @@ func (h *h2Server) init(p *Proxy) {
 			MaxConcurrentStreams: maxStreams,
 			MaxReadFrameSize:     maxFrame,
 		},
+		ConnState: noteState,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			c := conn.(*tls.Conn).NetConn().(*clientConn)
+			c := conn.(*tls.Conn).NetConn().(*socket).Conn.(*clientConn)
 			return context.WithValue(ctx, connKey{}, c)
 		},
 	}
@@ -90,7 +91,7 @@ func (h *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*clientConn)
 	e := &h2{p: h.p, c: c, w: w, r: r}
 	e.exchange = exchange{Record: h.p.begin(c.remote), target: c.target}
-	e.Protocol, e.Target, e.Method = protoHTTP2, c.target.String(), printable(r.Method)
+	e.Protocol, e.Target, e.Method = protoHTTP2, c.name, printable(r.Method)
 	if !e.serve() {
 		panic(http.ErrAbortHandler) // resets the stream
 	}

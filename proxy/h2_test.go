@@ -247,3 +247,28 @@ func TestSlowStreamHTTP2(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
 }
+
+// A failure of the proxy's own ends one request and not the connection: net/http
+// sends the GOAWAY before the response, and Python's httpx reads no further.
+func TestFailureKeepsHTTP2(t *testing.T) {
+	upstream := exchangeFrames(t, func(c *frames, head *http2.MetaHeadersFrame) {
+		c.headers(head.StreamID, true, pair{":status", "200"}, pair{"content-encoding", "gzip"}, pair{"content-type", "text/plain"}, pair{"content-length", "9"})
+	})
+	f := start(t, config(), map[string]string{"api.test:443": upstream.addr})
+	c := f.openHTTP2("api.test:443")
+	c.headers(1, true, get("/")...)
+	a := new(answer)
+	for a.ended == "" {
+		frame, err := c.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if goAway, ok := frame.(*http2.GoAwayFrame); ok {
+			t.Fatalf("GOAWAY %v for a failure of one request", goAway.ErrCode)
+		}
+		a.take(frame)
+	}
+	if a.status() != 502 {
+		t.Errorf("status %d, want 502: %s", a.status(), a.body)
+	}
+}

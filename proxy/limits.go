@@ -19,6 +19,9 @@ const (
 	mintRate       = 100  // leaves a second for new hosts of one client
 	mintBurst      = 1000 // leaves at once
 	maxMintClients = 4096 // clients whose rate is remembered
+	maxHandshakes  = 2048 // targets and protocols whose TLS configuration is kept
+
+	maxSplices = 64 // directions of tunnels that hold a pipe
 
 	maxIdlePerKey = 64   // upstream connections kept for one client and target
 	maxIdle       = 1024 // upstream connections kept in all

@@ -21,10 +21,11 @@ type Policy struct {
 
 // action is what a rule does to a request, with every reference expanded.
 type action struct {
-	fields []http1.Field // to be set, in order
-	names  []string      // their names, for records
-	gone   []string      // names of what is removed and not set
-	err    error         // why the rule cannot act; its requests are refused
+	fields []http1.Field          // to be set, in order
+	names  []string               // their names, for records
+	gone   []string               // names of what is removed and not set
+	drops  func(name string) bool // reports whether the client's own field of that name is taken out
+	err    error                  // why the rule cannot act; its requests are refused
 
 	scrub   rules.Scrub
 	needles func() *needles // what must not come back; made when it is first needed
@@ -66,6 +67,7 @@ func NewPolicy(set *rules.Set, lookup func(name string) (secrets.Value, error)) 
 
 func newAction(rule *rules.Rule, lookup func(name string) (secrets.Value, error)) *action {
 	a := &action{gone: rule.Remove, scrub: rule.Scrub}
+	a.drops = a.takesOut // bound once, not in every exchange
 	x := expansion{owner: fmt.Sprintf("rule %q", rule.Name), lookup: lookup}
 	var secret []string
 	for _, injection := range rule.Injections {
@@ -111,8 +113,7 @@ func (x *expansion) expand(field rules.Injection) (value string, parts []string)
 	return value, parts
 }
 
-// drops reports whether the client's own field of that name is taken out.
-func (a *action) drops(name string) bool {
+func (a *action) takesOut(name string) bool {
 	same := func(other string) bool { return sameField(name, other) }
 	return slices.ContainsFunc(a.names, same) || slices.ContainsFunc(a.gone, same)
 }

@@ -59,6 +59,9 @@ type Proxy struct {
 	// single address.
 	AllowPrivate []netip.Prefix
 
+	// UpstreamProxy is on the way to the upstreams; nil: they are reached directly.
+	UpstreamProxy *UpstreamProxy
+
 	// UpstreamRoots verify upstream certificates; nil means the system's roots.
 	// The Authority's own certificates are never accepted from an upstream, even
 	// if they stand here.
@@ -73,6 +76,12 @@ type Proxy struct {
 	// Nil admits all. Its error is told to nobody: the client gets a 403.
 	Admit func(net.Conn) error
 
+	// Identify tells which program a client of this machine is, and what to do if it
+	// does not trust the Authority: for the records of clients that do not. It is
+	// called while a client waits for its connection, and not often. Nil, or an empty
+	// process, means that it is not known.
+	Identify func(net.Conn) (process, advice string)
+
 	// Emit receives one Record after each exchange and each tunnel, from the
 	// goroutine that served it. It must be safe for concurrent use and must not
 	// block. Nil drops the records.
@@ -84,9 +93,12 @@ type Proxy struct {
 	upstreams upstreams
 	h2        h2Server
 
-	open     connections
-	mints    mintLimit
-	draining atomic.Bool
+	handshakes handshakes
+	open       connections
+	strangers  strangers
+	mints      mintLimit
+	splices    atomic.Int32
+	draining   atomic.Bool
 }
 
 // ErrClosed is what Serve returns after Shutdown.
@@ -128,6 +140,7 @@ func (p *Proxy) Serve(l net.Listener) error {
 
 func (p *Proxy) init() {
 	p.upstreams.init(p)
+	p.handshakes.init()
 	p.h2.init(p)
 }
 

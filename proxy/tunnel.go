@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -12,24 +13,32 @@ import (
 
 // tunnel relays the connection untouched. It dials before it answers, so that the
 // client learns of an upstream that cannot be reached as a status and not as a
-// broken TLS handshake.
-func (c *clientConn) tunnel(r *Record) {
-	defer c.p.emit(r)
+// broken TLS handshake. It reports whether the connection was handed over.
+func (c *clientConn) tunnel(r *Record) (handedOver bool) {
 	r.Protocol = "tunnel"
 	conn, err := c.p.upstreams.dial(context.Background(), c.target, c.named)
 	if err != nil {
-		f := fail(err)
-		f.note(r)
-		c.refuse(c.wire, f, r.Method)
-		return
+		return c.refuseConnect(r, fail(err))
 	}
-	defer conn.Close()
 	if _, err := c.Conn.Write(established); err != nil {
+		conn.Close()
 		r.Error, r.Reason = "http_request_error", "the client went away"
-		return
+		c.p.emit(r)
+		return false
 	}
 	r.Status = 200
-	r.BytesReceived, r.BytesSent = c.relay(c.wire, newWire(conn))
+	go c.serveTunnel(*r, conn)
+	return true
+}
+
+// serveTunnel relays between the client and an upstream. It has a goroutine of its
+// own because dialling leaves a big stack behind, which an idle tunnel would keep.
+func (c *clientConn) serveTunnel(r Record, upstream net.Conn) {
+	defer c.Close()
+	defer c.contain()
+	defer c.p.emit(&r)
+	defer upstream.Close()
+	r.BytesReceived, r.BytesSent = c.relay(c.wire, newWire(upstream))
 }
 
 // relay copies both ways until both have ended, passing on the end of each
@@ -42,16 +51,16 @@ func (c *clientConn) relay(client, upstream *wire) (up, down int64) {
 	var upward sync.WaitGroup
 	upward.Go(func() {
 		defer c.contain()
-		up = pump(upstream, client, &active)
+		up = c.p.pump(upstream, client, &active)
 	})
-	down = pump(client, upstream, &active)
+	down = c.p.pump(client, upstream, &active)
 	upward.Wait()
 	return up, down
 }
 
 // pump copies from src to dst until src ends. active is when a byte was last
 // seen in either direction: a tunnel is idle only when both are.
-func pump(dst, src *wire, active *atomic.Int64) (copied int64) {
+func (p *Proxy) pump(dst, src *wire, active *atomic.Int64) (copied int64) {
 	defer src.release()
 	for {
 		src.conn.SetReadDeadline(time.Now().Add(streamTimeout))
@@ -81,5 +90,43 @@ func pump(dst, src *wire, active *atomic.Int64) (copied int64) {
 			return copied
 		}
 		src.consume(n)
+		if n < bufferSize {
+			continue
+		}
+		spliced, err := p.splice(dst.conn, src.conn)
+		copied += spliced
+		active.Store(time.Now().UnixNano())
+		if err != nil {
+			src.conn.Close()
+			dst.conn.Close()
+			return copied
+		}
 	}
+}
+
+// splice moves bytes from socket to socket without a copy, where the system can
+// do that, for a moment: what follows a full buffer is likely to be much. It holds
+// a pipe meanwhile, which is two descriptors and a megabyte; a client that does not
+// read keeps it for long, so that there are only so many.
+func (p *Proxy) splice(dst, src net.Conn) (copied int64, err error) {
+	to, ok := dst.(*net.TCPConn)
+	from, plain := src.(*net.TCPConn)
+	if !ok || !plain {
+		return 0, nil
+	}
+	defer p.splices.Add(-1)
+	if p.splices.Add(1) > maxSplices {
+		return 0, nil
+	}
+	const moment = 200 * time.Millisecond
+	begin := time.Now()
+	from.SetReadDeadline(begin.Add(moment))
+	to.SetWriteDeadline(begin.Add(streamTimeout))
+	copied, err = to.ReadFrom(from)
+	// A read that times out has taken nothing; a write may have left bytes in the
+	// pipe, which are lost with it.
+	if errors.Is(err, os.ErrDeadlineExceeded) && time.Since(begin) < streamTimeout {
+		err = nil
+	}
+	return copied, err
 }

@@ -34,6 +34,7 @@ type upstreamKey struct {
 	client    string
 	target    rules.Target
 	plaintext bool
+	upgrade   bool // plaintext, for a WebSocket: see UpstreamProxy
 }
 
 // protocolKey is what an upstream's choice of protocol depends on. A client that
@@ -54,10 +55,11 @@ type upstream struct {
 	*wire
 	key    upstreamKey
 	raw    net.Conn
-	socket *socket   // below TLS; nil if there is none
-	reused bool      // it has been idle: the upstream may close it at any moment
-	used   bool      // it has served an exchange
-	since  time.Time // when it became idle
+	socket *socket    // below TLS; nil if there is none
+	via    *nextProxy // takes requests in absolute form; nil: the upstream itself
+	reused bool       // it has been idle: the upstream may close it at any moment
+	used   bool       // it has served an exchange
+	since  time.Time  // when it became idle
 }
 
 func (u *upstreams) init(p *Proxy) {
@@ -84,11 +86,7 @@ func (u *upstreams) http1(ctx context.Context, key upstreamKey, named, fresh boo
 		up.close()
 	}
 	if key.plaintext {
-		conn, err := u.dial(ctx, key.target, named)
-		if err != nil {
-			return nil, err
-		}
-		return &upstream{wire: newWire(conn), key: key, raw: conn}, nil
+		return u.dialPlain(ctx, key, named)
 	}
 	conn, err := u.dialTLS(ctx, key.target, named, []string{protoHTTP1})
 	if err != nil {
@@ -100,7 +98,7 @@ func (u *upstreams) http1(ctx context.Context, key upstreamKey, named, fresh boo
 
 func newUpstream(key upstreamKey, conn *tls.Conn) *upstream {
 	s := conn.NetConn().(*socket)
-	return &upstream{wire: newWire(conn), key: key, raw: s.Conn, socket: s}
+	return &upstream{wire: newWire(conn), key: key, raw: bottom(s.Conn), socket: s}
 }
 
 // cut reports whether the connection ended although TLS had not: what came is
@@ -128,8 +126,7 @@ func (up *upstream) quiet() bool {
 		return true
 	}
 	up.conn.SetReadDeadline(longAgo)
-	var b [1]byte
-	n, err := up.conn.Read(b[:])
+	n, err := up.conn.Read(up.first[:])
 	up.conn.SetReadDeadline(time.Time{})
 	return n == 0 && isTimeout(err)
 }
@@ -145,10 +142,9 @@ func (u *upstreams) take(key upstreamKey) *upstream {
 	}
 	up := list[len(list)-1]
 	u.idles--
-	if list[len(list)-1] = nil; len(list) == 1 {
-		delete(u.idle, key)
-	} else {
-		u.idle[key] = list[:len(list)-1]
+	list[len(list)-1] = nil
+	if u.idle[key] = list[:len(list)-1]; len(list) == 1 && len(u.idle) > maxIdle {
+		delete(u.idle, key) // an empty list of few waits for its next connection, or for sweep
 	}
 	return up
 }

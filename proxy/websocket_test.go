@@ -20,6 +20,13 @@ const (
 // After a 101 that the client asked for, bytes flow untouched both ways, and the
 // request had the rule's header (I11).
 func TestWebSocket(t *testing.T) {
+	t.Run("without a length", func(t *testing.T) { testWebSocket(t, upgrade) })
+	t.Run("length 0", func(t *testing.T) { // as Java's HttpClient asks for it
+		testWebSocket(t, strings.Replace(upgrade, "\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n", 1))
+	})
+}
+
+func testWebSocket(t *testing.T, upgrade string) {
 	payload := randomBytes(1 << 20)
 	f, upstream := startRaw(t, func(conn net.Conn, r *bufio.Reader) {
 		head(r)

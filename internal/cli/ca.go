@@ -15,6 +15,7 @@ import (
 
 type caOptions struct {
 	settings
+	mounted
 	constrain bool
 }
 
@@ -29,7 +30,7 @@ key of its root is gone once it has signed, the key in signer.pem signs leaves.`
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newCAInit(), newCAPath(), newCAExport(), newCABundle())
+	cmd.AddCommand(newCAInit(), newCAPath(), newCAExport(), newCABundle(), newCAImport())
 	return cmd
 }
 
@@ -46,7 +47,8 @@ overwritten.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.create(cmd) },
 	}
-	o.settings.register(cmd, "ca-dir", "upstream-ca")
+	o.settings.register(cmd, "ca-dir", "client-dir", "upstream-ca")
+	o.mounted.register(cmd)
 	cmd.Flags().BoolVar(&o.constrain, "constrain", false,
 		"let clients refuse it for hosts that the rules do not name today")
 	return cmd
@@ -64,7 +66,7 @@ func (o *caOptions) create(cmd *cobra.Command) error {
 		}
 	}
 	if c.Settings.CADir == "" {
-		return exit(exitCA, errors.New("there is no directory for the authority; name one with --ca-dir"))
+		return exit(exitCA, errNoCADir)
 	}
 	a, err := certs.Create(c.Settings.CADir, constraints)
 	if errors.Is(err, fs.ErrExist) {
@@ -77,8 +79,8 @@ func (o *caOptions) create(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	files := filesIn(c.Settings.CADir)
-	if err := files.write(a, rootsPEM); err != nil {
+	files := filesOf(c.Settings)
+	if err := files.write(a, rootsPEM, o.seen(files)); err != nil {
 		return exit(exitCA, err)
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), files.ca)
@@ -130,9 +132,10 @@ func newCABundle() *cobra.Command {
 func newCAPrinter(name, short, example string, text func(*config.Config, *certs.Authority) ([]byte, error)) *cobra.Command {
 	var o caOptions
 	cmd := &cobra.Command{
-		Use:     name,
-		Short:   short,
-		Long:    short + ". If there is no authority yet, it is created.",
+		Use:   name,
+		Short: short,
+		Long: short + `. If there is no authority yet, it is created; and if
+there is a client_dir, the certificates for clients are written to it.`,
 		Example: example,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -144,6 +147,9 @@ func newCAPrinter(name, short, example string, text func(*config.Config, *certs.
 			if err != nil {
 				return err
 			}
+			if err := o.hand(c, a); err != nil {
+				return err
+			}
 			out, err := text(c, a)
 			if err != nil {
 				return exit(exitCA, err)
@@ -152,8 +158,29 @@ func newCAPrinter(name, short, example string, text func(*config.Config, *certs.
 			return err
 		},
 	}
-	o.settings.register(cmd, "ca-dir", "upstream-ca")
+	o.settings.register(cmd, "ca-dir", "client-dir", "upstream-ca")
 	return cmd
+}
+
+// hand writes the files for clients, if they have a directory.
+func (o *caOptions) hand(c *config.Config, a *certs.Authority) error {
+	if c.Settings.ClientDir == "" {
+		return nil
+	}
+	_, rootsPEM, err := upstreamRoots(c.Settings.UpstreamCA)
+	if err != nil {
+		return err
+	}
+	files := filesOf(c.Settings)
+	return clientDirError(files.write(a, rootsPEM, o.seen(files)))
+}
+
+// clientDirError is an error of clientFiles.write, nil if err is.
+func clientDirError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return exit(exitCA, fmt.Errorf("client_dir: %w; name a directory that keybearer can write to", err))
 }
 
 // loadAny loads the configuration, or the defaults if there is none: an authority

@@ -63,7 +63,7 @@ func (o *checkOptions) places(c *config.Config) (*secrets.Store, []string) {
 	if err != nil {
 		return nil, strings.Split(err.Error(), "\n")
 	}
-	return store, store.Warnings(c.Set.References())
+	return store, store.Warnings(c.References())
 }
 
 // describe says in words what a configuration does.
@@ -103,6 +103,24 @@ func describe(w io.Writer, c *config.Config, store *secrets.Store) {
 		verb = "refused"
 	}
 	fmt.Fprintf(w, "all other hosts: %s\n", verb)
+	describeProxy(w, c.Settings.UpstreamProxy, store)
+}
+
+// describeProxy says how upstreams are reached, unless that is as usual.
+func describeProxy(w io.Writer, p *config.UpstreamProxy, store *secrets.Store) {
+	if p == nil {
+		return
+	}
+	fmt.Fprintf(w, "upstreams are reached through the proxy %s\n", p)
+	for _, name := range p.References() {
+		fmt.Fprintf(w, "  with the secret %s: %s\n", name, origin(store, name))
+	}
+	if p.Credentials() != nil && len(p.References()) == 0 {
+		fmt.Fprintln(w, "  with credentials that stand in the configuration")
+	}
+	if len(p.NoProxy) > 0 {
+		fmt.Fprintf(w, "  but directly: %s\n", strings.Join(p.NoProxy, ", "))
+	}
 }
 
 func describeRule(w io.Writer, rule *rules.Rule, store *secrets.Store) {

@@ -97,7 +97,7 @@ func (c *child) result(err error) error {
 // programs do not start without.
 func childEnv(environ []string, c *config.Config, store *secrets.Store, p clientenv.Params) []string {
 	const placeholder = "keybearer-placeholder"
-	names := c.Set.References()
+	names := c.References()
 	hidden := store.EnvNames(names)
 	dummies := map[string]string{}
 	for _, name := range slices.Concat(hidden, names) {
@@ -111,7 +111,7 @@ func childEnv(environ []string, c *config.Config, store *secrets.Store, p client
 	env := map[string]string{}
 	for _, entry := range environ {
 		name, value, ok := strings.Cut(entry, "=")
-		if ok && !slices.Contains(hidden, name) {
+		if ok && !slices.Contains(hidden, name) && !c.Settings.UpstreamProxy.Leaks(value) {
 			env[name] = value
 		}
 	}

@@ -6,19 +6,22 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"keybearer/internal/clientenv"
-	"keybearer/internal/config"
 )
 
 type envOptions struct {
 	settings
+	mounted
 	format, proxy string
+	wait          time.Duration
 }
 
 func newEnv() *cobra.Command {
@@ -31,12 +34,15 @@ this configuration and trust its CA: proxy addresses, CA bundles for the common
 languages and tools, and the env_vars of the rules.`,
 		Example: `  eval "$(keybearer env)"
   keybearer env --format fish | source
-  keybearer env --format github >> "$GITHUB_ENV"`,
+  keybearer serve & keybearer env --wait 10s --format github >> "$GITHUB_ENV"
+  keybearer env --format docker --mounted-at /certs --proxy http://keybearer:3128 > app.env`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.print(cmd) },
 	}
-	o.settings.register(cmd, "listen", "ca-dir")
+	o.settings.register(cmd, "listen", "ca-dir", "client-dir")
+	o.mounted.register(cmd)
 	cmd.Flags().StringVarP(&o.format, "format", "f", "sh", "write `FORMAT`: "+strings.Join(clientenv.Formats(), ", "))
+	cmd.Flags().DurationVar(&o.wait, "wait", 0, "wait for serve to be ready, for up to that `TIME`, as in 10s")
 	cmd.Flags().StringVar(&o.proxy, "proxy", "", "the `URL` of the proxy (default from the setting listen)")
 	return cmd
 }
@@ -55,12 +61,39 @@ func (o *envOptions) print(cmd *cobra.Command) error {
 				"put them into the URL with --proxy http://USER:PASSWORD@HOST:PORT")
 		}
 	}
-	files, err := running(c)
-	if err != nil {
-		return err
+	if o.wait > 0 {
+		if err := await(o.proxy, o.wait); err != nil {
+			return err
+		}
 	}
+	files := filesOf(c.Settings)
+	if o.mounted == "" { // else they are not for us to see
+		if err := files.check(); err != nil {
+			return err
+		}
+	}
+	files = o.seen(files)
 	vars := clientenv.Variables(files.params(c, o.proxy))
 	return exit(exitUsage, clientenv.Write(cmd.OutOrStdout(), o.format, vars))
+}
+
+// await waits until the proxy serves: in a script, serve was put into the background
+// a moment ago.
+func await(proxy string, limit time.Duration) error {
+	u, err := url.Parse(proxy)
+	if err != nil {
+		return exit(exitUsage, fmt.Errorf("--proxy: %w", err))
+	}
+	const pause = 20 * time.Millisecond
+	for end := time.Now().Add(limit); ; time.Sleep(pause) {
+		err := probe(u.Host, probeTime)
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("no keybearer serve is ready after %s: %w", limit, err)
+		}
+	}
 }
 
 // proxyURL is how a client on this machine reaches the listener.
@@ -78,14 +111,13 @@ func proxyURL(listen string) (string, error) {
 	return "http://" + net.JoinHostPort(host, port), nil
 }
 
-// running returns the files of a serve with this configuration.
-func running(c *config.Config) (clientFiles, error) {
-	files := filesIn(c.Settings.CADir)
-	for _, path := range []string{files.ca, files.bundle} {
+// check looks whether a serve with this configuration has written the files.
+func (f clientFiles) check() error {
+	for _, path := range []string{f.ca, f.bundle} {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return files, exit(exitCA, fmt.Errorf("there is no %s in %s; start keybearer serve, or run keybearer ca init, "+
+			return exit(exitCA, fmt.Errorf("there is no %s in %s; start keybearer serve, or run keybearer ca init, "+
 				"with the same configuration", filepath.Base(path), filepath.Dir(path)))
 		}
 	}
-	return files, nil
+	return nil
 }

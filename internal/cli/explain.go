@@ -62,7 +62,8 @@ func (o *explainOptions) explain(cmd *cobra.Command, url string) error {
 	if err != nil {
 		return err
 	}
-	e := explanation{w: cmd.OutOrStdout(), config: c, store: store}
+	via, _ := upstreamProxy(c, store) // whether its credentials resolve is for check to say
+	e := explanation{w: cmd.OutOrStdout(), config: c, store: store, via: via}
 	address, overridden := o.address(request.Target)
 	if overridden {
 		fmt.Fprintf(e.w, "address     %s, from --resolve\n", address)
@@ -144,6 +145,7 @@ type explanation struct {
 	w      io.Writer
 	config *config.Config
 	store  *secrets.Store
+	via    *proxy.UpstreamProxy
 }
 
 // print explains r. The address of a name is known only when it is dialled, unless
@@ -159,6 +161,9 @@ func (e *explanation) print(r rules.Request, overridden bool) {
 	if ip := r.Target.Addr(); d.Verdict != rules.Deny && ip.IsValid() && !overridden && !proxy.MayDial(ip, d.Named, e.config.Settings.AllowPrivate) {
 		fmt.Fprintln(e.w, "result      403 destination_ip_prohibited, and nothing is sent upstream: the address has a special purpose; see allow_private")
 		return
+	}
+	if d.Verdict != rules.Deny && !overridden && e.via.Serves(r.Target) {
+		fmt.Fprintf(e.w, "upstream    through the proxy %s\n", e.config.Settings.UpstreamProxy)
 	}
 	if d.Verdict != rules.Intercept {
 		fmt.Fprintf(e.w, "result      %s\n", unmatched(d.Verdict, r.Plaintext))

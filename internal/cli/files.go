@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/spf13/cobra"
 
 	"keybearer/certs"
 	"keybearer/internal/clientenv"
@@ -24,25 +27,76 @@ type clientFiles struct {
 	bundle     string // what a client trusts in place of the roots it has
 	trustStore string // the bundle for Java
 	wgetrc     string
+	phpIni     string
+	aptConf    string
+}
+
+// filesOf are the files for the clients of serve.
+func filesOf(s config.Settings) clientFiles {
+	if s.ClientDir != "" {
+		return filesIn(s.ClientDir)
+	}
+	return filesIn(s.CADir)
 }
 
 func filesIn(dir string) clientFiles {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs // clients change their directory
 	}
+	return filesAt(dir, filepath.Join)
+}
+
+func filesAt(dir string, join func(...string) string) clientFiles {
 	return clientFiles{
-		ca:         filepath.Join(dir, "ca.pem"), // beside a persisted authority certs writes it
-		added:      filepath.Join(dir, "added.pem"),
-		bundle:     filepath.Join(dir, "bundle.pem"),
-		trustStore: filepath.Join(dir, "truststore.p12"),
-		wgetrc:     filepath.Join(dir, "wgetrc"),
+		ca:         join(dir, "ca.pem"), // certs writes the same beside a persisted authority
+		added:      join(dir, "added.pem"),
+		bundle:     join(dir, "bundle.pem"),
+		trustStore: join(dir, "truststore.p12"),
+		wgetrc:     join(dir, "wgetrc"),
+		phpIni:     join(dir, "keybearer.ini"),
+		aptConf:    join(dir, "apt.conf"),
 	}
 }
 
-// write writes all but ca.pem, unless they are there and still right. Extra are
-// more roots that clients shall trust, as PEM.
-func (f clientFiles) write(a *certs.Authority, extra []byte) error {
+// mounted is the directory in which clients find their files, when that is not
+// where keybearer writes them: another container mounts them elsewhere.
+type mounted string
+
+func (m *mounted) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar((*string)(m), "mounted-at", "", "clients find their certificates in `DIR`, as a container may")
+}
+
+// seen returns f as clients find it.
+func (m mounted) seen(f clientFiles) clientFiles {
+	switch {
+	case m == "":
+		return f
+	case path.IsAbs(string(m)):
+		return filesAt(string(m), path.Join) // in a container it is /, whatever it is here
+	}
+	return filesIn(string(m))
+}
+
+// write writes them, unless they are there and still right. Extra are more roots
+// that clients shall trust, as PEM; seen is where clients find the files.
+func (f clientFiles) write(a *certs.Authority, extra []byte, seen clientFiles) error {
 	bundle, err := bundle(a, extra)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(f.ca), 0o755); err != nil {
+		return err
+	}
+	wgetrc, err := os.ReadFile("/etc/wgetrc")
+	if err != nil {
+		wgetrc = nil // wget would have read it; without one there is nothing to keep
+	}
+	err = errors.Join(
+		replaceFile(f.ca, a.PEM()),
+		replaceFile(f.wgetrc, clientenv.Wgetrc(seen.bundle, wgetrc)),
+		replaceFile(f.phpIni, clientenv.PHPIni(seen.bundle)),
+		replaceFile(f.aptConf, clientenv.APTConf(seen.bundle)),
+		replaceFile(f.added, certs.Bundle(a, nil, extra)))
 	if err != nil {
 		return err
 	}
@@ -55,15 +109,9 @@ func (f clientFiles) write(a *certs.Authority, extra []byte) error {
 	if err != nil {
 		return err
 	}
-	wgetrc, err := os.ReadFile("/etc/wgetrc")
-	if err != nil {
-		wgetrc = nil // wget would have read it; without one there is nothing to keep
-	}
 	// The bundle last: see above.
 	return errors.Join(
-		replaceFile(f.wgetrc, clientenv.Wgetrc(f.bundle, wgetrc)),
 		replaceFile(f.trustStore, trustStore),
-		replaceFile(f.added, certs.Bundle(a, nil, extra)),
 		replaceFile(f.bundle, bundle))
 }
 
@@ -78,8 +126,12 @@ func bundle(a *certs.Authority, extra []byte) ([]byte, error) {
 }
 
 // replaceFile puts data at path at once, so that a client that starts now reads
-// either the old file or the new one.
+// either the old file or the new one. What is the same it leaves alone, also where
+// it could not write.
 func replaceFile(path string, data []byte) error {
+	if present, err := os.ReadFile(path); err == nil && bytes.Equal(present, data) {
+		return nil
+	}
 	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
@@ -111,6 +163,8 @@ func (f clientFiles) params(c *config.Config, proxyURL string) clientenv.Params 
 		BundleFile:     f.bundle,
 		TrustStoreFile: f.trustStore,
 		WgetrcFile:     f.wgetrc,
+		PHPIniFile:     f.phpIni,
+		APTConfFile:    f.aptConf,
 		Placeholders:   placeholders(c.Set),
 	}
 }

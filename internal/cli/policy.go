@@ -32,7 +32,7 @@ func newPolicy(set *rules.Set, store *secrets.Store) (*proxy.Policy, error) {
 // forget takes the secrets out of keybearer's own environment: from here on
 // nothing that it starts or reports can hold them.
 func forget(store *secrets.Store, c *config.Config) {
-	for _, name := range store.EnvNames(c.Set.References()) {
+	for _, name := range store.EnvNames(c.References()) {
 		os.Unsetenv(name)
 	}
 }

@@ -72,6 +72,7 @@ func (r *rehearsal) open(host rules.Target) (*session, error) {
 		Authority:     authority,
 		Overrides:     []proxy.Override{there},
 		UpstreamRoots: r.api.roots(),
+		Identify:      identify,
 		Emit:          r.keep,
 	}}
 	if err := s.prepare(authority, nil); err != nil {

@@ -63,7 +63,9 @@ func (r *reloader) checkSettings(now config.Settings) {
 		{"listen", old.Listen != now.Listen},
 		{"allow_private", !slices.Equal(old.AllowPrivate, now.AllowPrivate)},
 		{"ca_dir", old.CADir != now.CADir},
+		{"client_dir", old.ClientDir != now.ClientDir},
 		{"upstream_ca", old.UpstreamCA != now.UpstreamCA},
+		{"upstream_proxy", !old.UpstreamProxy.Equal(now.UpstreamProxy)},
 		{"log_format", old.LogFormat != now.LogFormat},
 		{"log_level", old.LogLevel != now.LogLevel},
 	} {

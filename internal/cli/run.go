@@ -46,7 +46,7 @@ signal n ended it. Only what goes wrong is logged, unless --log-level is given.`
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
 	}
 	o.settings.register(cmd, "unmatched-hosts", "allow-private", "secrets-dir", "env-file",
-		"upstream-ca", "log-format", "log-level")
+		"upstream-ca", "upstream-proxy", "upstream-no-proxy", "log-format", "log-level")
 	o.resolve.register(cmd)
 	cmd.Flags().SetInterspersed(false) // what follows the command is the command's
 	return cmd
@@ -72,10 +72,14 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range store.Warnings(c.Set.References()) {
+	for _, w := range store.Warnings(c.References()) {
 		logger.Warn(w)
 	}
 	policy, err := newPolicy(c.Set, store)
+	if err != nil {
+		return err
+	}
+	via, err := upstreamProxy(c, store)
 	if err != nil {
 		return err
 	}
@@ -89,6 +93,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer s.close()
+	s.proxy.UpstreamProxy = via
 	s.proxy.SetPolicy(policy)
 	child.Env = childEnv(os.Environ(), c, store, s.files.params(c, s.url()))
 	forget(store, c)
@@ -135,6 +140,7 @@ func (o *runOptions) open(c *config.Config, logger *slog.Logger, owner owner) (*
 		UpstreamRoots: roots,
 		Admit:         owner.admit,
 		MaxConns:      maxConns(),
+		Identify:      identify,
 		Emit:          telemetry.Log(logger),
 	}}
 	if err := s.prepare(authority, rootsPEM); err != nil {
@@ -152,10 +158,7 @@ func (s *session) prepare(authority *certs.Authority, rootsPEM []byte) (err erro
 		return fmt.Errorf("%w; set TMPDIR to a directory that can be written to", err)
 	}
 	s.files = filesIn(s.dir)
-	if err := os.WriteFile(s.files.ca, authority.PEM(), 0o644); err != nil {
-		return err
-	}
-	if err := s.files.write(authority, rootsPEM); err != nil {
+	if err := s.files.write(authority, rootsPEM, s.files); err != nil {
 		return err
 	}
 	s.listener, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", "0"))

@@ -27,6 +27,7 @@ const drainTime = 30 * time.Second
 type serveOptions struct {
 	settings
 	resolve
+	mounted
 	allowRemote bool
 
 	environ []string // as it was at the start: a reload looks secrets up in it again
@@ -48,8 +49,9 @@ lets the exchanges under way end for up to 30 s; a second one ends them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.serve(cmd) },
 	}
 	o.settings.register(cmd, "listen", "unmatched-hosts", "allow-private", "secrets-dir", "env-file",
-		"ca-dir", "upstream-ca", "log-format", "log-level")
+		"ca-dir", "client-dir", "upstream-ca", "upstream-proxy", "upstream-no-proxy", "log-format", "log-level")
 	o.resolve.register(cmd)
+	o.mounted.register(cmd)
 	cmd.Flags().BoolVar(&o.allowRemote, "allow-remote", false, "listen on an address that other machines can reach")
 	return cmd
 }
@@ -73,18 +75,23 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range store.Warnings(c.Set.References()) {
+	for _, w := range store.Warnings(c.References()) {
 		logger.Warn(w)
 	}
 	policy, err := newPolicy(c.Set, store)
 	if err != nil {
 		return err
 	}
-	forget(store, c)
-	p, files, err := o.newProxy(c, logger)
+	via, err := upstreamProxy(c, store)
 	if err != nil {
 		return err
 	}
+	forget(store, c)
+	p, rootsPEM, err := o.newProxy(c, logger)
+	if err != nil {
+		return err
+	}
+	p.UpstreamProxy = via
 	p.SetPolicy(policy)
 
 	// From here on signals are ours: one that comes early must not be lost.
@@ -96,27 +103,33 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("%w; end what listens there, or give another address with --listen", err)
 	}
+	defer l.Close()
+	// Whoever has the files already need not wait until they are written: making the
+	// trust store for Java takes longer than all that came before.
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(l) }()
+	files, err := o.writeFiles(c, p.Authority, rootsPEM, logger)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(cmd.OutOrStdout(), "keybearer listens on %s, CA %s, %s\n", l.Addr(), files.ca, count(c.Set.Rules()))
-	return o.attend(p, l, signals, &reloader{options: o, started: c.Settings, proxy: p, logger: logger})
+	return o.attend(p, served, signals, &reloader{options: o, started: c.Settings, proxy: p, logger: logger})
 }
 
-// newProxy returns a proxy without a policy, and the files for its clients.
-func (o *serveOptions) newProxy(c *config.Config, logger *slog.Logger) (*proxy.Proxy, clientFiles, error) {
+// newProxy returns a proxy without a policy, and the roots of upstream_ca, which its
+// clients shall trust as well.
+func (o *serveOptions) newProxy(c *config.Config, logger *slog.Logger) (*proxy.Proxy, []byte, error) {
 	overrides, err := o.overrides()
 	if err != nil {
-		return nil, clientFiles{}, err
+		return nil, nil, err
 	}
 	roots, rootsPEM, err := upstreamRoots(c.Settings.UpstreamCA)
 	if err != nil {
-		return nil, clientFiles{}, err
+		return nil, nil, err
 	}
 	authority, err := loadAuthority(c.Settings.CADir)
 	if err != nil {
-		return nil, clientFiles{}, err
-	}
-	files := filesIn(c.Settings.CADir)
-	if err := files.write(authority, rootsPEM); err != nil {
-		logger.Warn("the files that keybearer env names are not up to date: " + err.Error())
+		return nil, nil, err
 	}
 	return &proxy.Proxy{
 		Authority:     authority,
@@ -124,14 +137,31 @@ func (o *serveOptions) newProxy(c *config.Config, logger *slog.Logger) (*proxy.P
 		AllowPrivate:  c.Settings.AllowPrivate,
 		UpstreamRoots: roots,
 		MaxConns:      maxConns(),
+		Identify:      identify,
 		Emit:          telemetry.Log(logger),
-	}, files, nil
+	}, rootsPEM, nil
 }
+
+// writeFiles writes the files for the clients.
+func (o *serveOptions) writeFiles(c *config.Config, a *certs.Authority, rootsPEM []byte, logger *slog.Logger) (clientFiles, error) {
+	files := filesOf(c.Settings)
+	err := files.write(a, rootsPEM, o.seen(files))
+	switch {
+	case err == nil:
+	case c.Settings.ClientDir != "": // then they are what clients wait for
+		return files, clientDirError(err)
+	default:
+		logger.Warn("the files that keybearer env names are not up to date: " + err.Error())
+	}
+	return files, nil
+}
+
+var errNoCADir = errors.New("there is no directory for the authority; name one with --ca-dir")
 
 // loadAuthority loads the authority in dir, and creates it if there is none.
 func loadAuthority(dir string) (*certs.Authority, error) {
 	if dir == "" {
-		return nil, exit(exitCA, errors.New("there is no directory for the authority; name one with --ca-dir"))
+		return nil, exit(exitCA, errNoCADir)
 	}
 	a, err := certs.LoadOrCreate(dir)
 	return a, exit(exitCA, err)
@@ -154,9 +184,7 @@ func (o *serveOptions) checkListen(c *config.Config) error {
 }
 
 // attend serves until the listener fails or a signal ends it.
-func (o *serveOptions) attend(p *proxy.Proxy, l net.Listener, signals <-chan os.Signal, r *reloader) error {
-	served := make(chan error, 1)
-	go func() { served <- p.Serve(l) }()
+func (o *serveOptions) attend(p *proxy.Proxy, served <-chan error, signals <-chan os.Signal, r *reloader) error {
 	for {
 		select {
 		case err := <-served:

@@ -46,8 +46,14 @@ func addSetting(flags *pflag.FlagSet, name string) {
 		flags.String(name, "", "read secrets from a dotenv `FILE`")
 	case "ca-dir":
 		flags.String(name, "", "keep the authority in `DIR`")
+	case "client-dir":
+		flags.String(name, "", "keep the certificates for clients in `DIR` (default from ca-dir)")
 	case "upstream-ca":
 		flags.String(name, "", "trust the PEM roots in `FILE` for upstreams too")
+	case "upstream-proxy":
+		flags.String(name, "", "reach upstreams through the proxy `URL`")
+	case "upstream-no-proxy":
+		flags.StringSlice(name, nil, "reach `HOST` without it; repeatable")
 	case "log-format":
 		flags.String(name, "", "log as `FORMAT`: auto, text or json")
 	case "log-level":
@@ -72,9 +78,9 @@ func newLogger(w io.Writer, c *config.Config) (*slog.Logger, error) {
 	for _, p := range c.Warnings {
 		logger.Warn(p.String())
 	}
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"} {
 		if os.Getenv(name) != "" {
-			logger.Warn(name + " in keybearer's own environment is ignored: it connects to upstreams itself")
+			logger.Warn(name + " in keybearer's own environment is ignored; to reach upstreams through a proxy set upstream_proxy")
 			break
 		}
 	}

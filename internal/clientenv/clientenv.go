@@ -12,7 +12,9 @@
 package clientenv
 
 import (
+	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -28,6 +30,8 @@ type Params struct {
 	BundleFile     string // PEM: the system's roots and ours
 	TrustStoreFile string // PKCS#12: what BundleFile holds, see TrustStore
 	WgetrcFile     string // see Wgetrc
+	PHPIniFile     string // see PHPIni; the only file *.ini in its directory
+	APTConfFile    string // see APTConf
 
 	// JavaToolOptions is the present value of JAVA_TOOL_OPTIONS. It is kept, in
 	// front of ours: where both set an option the JVM takes the last.
@@ -76,6 +80,7 @@ var table = []struct {
 	{"https_proxy", proxyURL}, // wget and gRPC know this spelling alone; curl, git, Python and Ruby prefer it
 	{"HTTP_PROXY", proxyURL},  // plain http:// in the same clients, where upper case is read
 	{"http_proxy", proxyURL},  // curl and git read no other for http://: in CGI the upper-case one is the client's Proxy header
+	{"WSS_PROXY", proxyURL},   // Python aiohttp: looks at no other for wss://
 	{"NO_PROXY", noProxy},     // Go, Node, Python
 	{"no_proxy", noProxy},     // wget and gRPC know this spelling alone; curl, git, Python and Ruby prefer it
 	// Yarn 2 and later looks at nothing but its settings. (Its other YARN_ variables
@@ -99,9 +104,12 @@ var table = []struct {
 	{"NIX_SSL_CERT_FILE", bundle},                  // Nix and what it builds: its OpenSSL prefers this to SSL_CERT_FILE
 	{"BUNDLE_SSL_CA_CERT", bundle},                 // Ruby's bundler: setting ssl_ca_cert
 	{"npm_config_cafile", bundle},                  // npm, pnpm, Yarn 1: setting cafile, which replaces the compiled-in roots
+	{"PERL_LWP_ENV_PROXY", one},                    // Perl's LWP ignores the proxy variables without it
 	{"PERL_LWP_SSL_CA_FILE", bundle},               // Perl's LWP: looks at Mozilla::CA otherwise
 	{"HEX_CACERTS_PATH", bundle},                   // Elixir's hex: compiled-in roots otherwise
 	{"SYSTEM_WGETRC", wgetrc},                      // wget with GnuTLS (Debian) knows no variable for certificates, only this one for its settings
+	{"PHP_INI_SCAN_DIR", phpDirs},                  // PHP's curl extension knows no variable for certificates, only settings
+	{"APT_CONFIG", aptConf},                        // apt: no variable for certificates either, only this one for settings, read before the machine's
 	{"JAVA_TOOL_OPTIONS", javaOptions},             // the JVM reads none of the above; this one reaches every JVM, also under Maven and Gradle
 }
 
@@ -111,6 +119,13 @@ func one(p Params) (string, bool)      { return "1", p.ProxyURL != "" }
 func caFile(p Params) (string, bool)   { return p.CAFile, p.CAFile != "" }
 func bundle(p Params) (string, bool)   { return p.BundleFile, p.BundleFile != "" }
 func wgetrc(p Params) (string, bool)   { return p.WgetrcFile, p.WgetrcFile != "" }
+func aptConf(p Params) (string, bool)  { return p.APTConfFile, p.APTConfFile != "" }
+
+// phpDirs adds our directory to the one that PHP was built with, which the empty
+// entry stands for.
+func phpDirs(p Params) (string, bool) {
+	return string(filepath.ListSeparator) + filepath.Dir(p.PHPIniFile), p.PHPIniFile != ""
+}
 
 // Wgetrc returns the content for WgetrcFile: the settings in system, which is
 // what the machine's /etc/wgetrc holds (nil if it has none), with the bundle
@@ -121,4 +136,17 @@ func Wgetrc(bundleFile string, system []byte) []byte {
 		rc = append(rc, '\n')
 	}
 	return append(rc, "ca_certificate = "+bundleFile+"\n"...)
+}
+
+// PHPIni returns the content for PHPIniFile: what PHP's curl extension and its
+// streams trust.
+func PHPIni(bundleFile string) []byte {
+	return fmt.Appendf(nil, "curl.cainfo = %[1]q\nopenssl.cafile = %[1]q\n", bundleFile)
+}
+
+// APTConf returns the content for APTConfFile. What the machine's own settings in
+// /etc/apt say is read after it and counts more. Started by root, apt reads the
+// bundle as the user _apt.
+func APTConf(bundleFile string) []byte {
+	return fmt.Appendf(nil, "Acquire::https::CaInfo %q;\n", bundleFile)
 }

@@ -21,6 +21,8 @@ var full = Params{
 	BundleFile:      "/kb/bundle.pem",
 	TrustStoreFile:  "/kb/trust.p12",
 	WgetrcFile:      "/kb/wgetrc",
+	PHPIniFile:      "/kb/keybearer.ini",
+	APTConfFile:     "/kb/apt.conf",
 	JavaToolOptions: "-Xmx64m",
 	Placeholders:    map[string]string{"OPENAI_API_KEY": "placeholder", "GH_TOKEN": "x", "NO_PROXY": "*"},
 }
@@ -30,7 +32,7 @@ func TestVariables(t *testing.T) {
 	const proxy, noProxy, ca, bundle = "http://127.0.0.1:3128", "localhost,*.internal.com,10.0.0.0/8", "/kb/ca.pem", "/kb/bundle.pem"
 	want := []Variable{
 		{"HTTPS_PROXY", proxy}, {"https_proxy", proxy},
-		{"HTTP_PROXY", proxy}, {"http_proxy", proxy},
+		{"HTTP_PROXY", proxy}, {"http_proxy", proxy}, {"WSS_PROXY", proxy},
 		{"NO_PROXY", noProxy}, {"no_proxy", noProxy},
 		{"YARN_HTTPS_PROXY", proxy}, {"YARN_HTTP_PROXY", proxy},
 		{"NODE_USE_ENV_PROXY", "1"},
@@ -49,9 +51,12 @@ func TestVariables(t *testing.T) {
 		{"NIX_SSL_CERT_FILE", bundle},
 		{"BUNDLE_SSL_CA_CERT", bundle},
 		{"npm_config_cafile", bundle},
+		{"PERL_LWP_ENV_PROXY", "1"},
 		{"PERL_LWP_SSL_CA_FILE", bundle},
 		{"HEX_CACERTS_PATH", bundle},
 		{"SYSTEM_WGETRC", "/kb/wgetrc"},
+		{"PHP_INI_SCAN_DIR", ":/kb"},
+		{"APT_CONFIG", "/kb/apt.conf"},
 		{"JAVA_TOOL_OPTIONS", "-Xmx64m" +
 			" -Djavax.net.ssl.trustStore=/kb/trust.p12 -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStorePassword=changeit" +
 			" -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=3128 -Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=3128" +
@@ -75,6 +80,8 @@ func TestVariablesLeftOut(t *testing.T) {
 		{"CA", func(p *Params) { p.CAFile = "" }, []string{"NODE_EXTRA_CA_CERTS", "DENO_CERT"}},
 		{"bundle", func(p *Params) { p.BundleFile = "" }, []string{"SSL_CERT_FILE", "npm_config_cafile", "NIX_SSL_CERT_FILE"}},
 		{"wgetrc", func(p *Params) { p.WgetrcFile = "" }, []string{"SYSTEM_WGETRC"}},
+		{"php ini", func(p *Params) { p.PHPIniFile = "" }, []string{"PHP_INI_SCAN_DIR"}},
+		{"apt", func(p *Params) { p.APTConfFile = "" }, []string{"APT_CONFIG"}},
 		{"java", func(p *Params) { p.TrustStoreFile, p.ProxyURL = "", "" }, []string{"JAVA_TOOL_OPTIONS", "HTTPS_PROXY", "no_proxy", "NODE_USE_ENV_PROXY"}},
 	}
 	for _, tt := range tests {

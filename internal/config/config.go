@@ -171,12 +171,19 @@ func (c *Config) Compile() (*rules.Set, []rules.Problem) {
 	return rules.Compile(c.Policy, unmatched)
 }
 
+// References lists the names of all secrets that the configuration needs, sorted.
+func (c *Config) References() []string {
+	names := slices.Concat(c.Set.References(), c.Settings.UpstreamProxy.References())
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // lint adds what can only be seen once everything is known.
 func (r *report) lint(c *Config, policyPath string) {
 	if len(c.Policy.Rules) == 0 && !r.suspect(policyPath+"rules") {
 		r.warn(policyPath+"rules", "there are no rules, so nothing will be injected; add one")
 	}
-	used := c.Set.References()
+	used := c.References()
 	for name := range c.Secrets.Named {
 		path := join("secrets", name)
 		if !slices.Contains(used, name) && !r.suspect(path) {

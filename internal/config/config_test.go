@@ -368,7 +368,7 @@ func TestUnmatchedHosts(t *testing.T) {
 
 // Neither flag nor variable reaches what is not implemented without an error.
 func TestNotImplemented(t *testing.T) {
-	for _, name := range []string{"KEYBEARER_UPSTREAM_PROXY", "KEYBEARER_ADMIN"} {
+	for _, name := range []string{"KEYBEARER_ADMIN"} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, "127.0.0.1:9901")
 			if got := mustFail(t, good); got != name+": not implemented by keybearer yet; remove it" {
@@ -376,7 +376,7 @@ func TestNotImplemented(t *testing.T) {
 			}
 		})
 	}
-	mustLoad(t, good+"upstream_proxy: \"\"\nadmin: \"\"\n")
+	mustLoad(t, good+"admin: \"\"\n")
 }
 
 // A misspelt variable would be ignored without a word.

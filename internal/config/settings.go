@@ -24,8 +24,9 @@ type Settings struct {
 	SecretsDir     string         // "" = none
 	EnvFile        string         // "" = none
 	CADir          string         // "" only if the user has no configuration directory
+	ClientDir      string         // where the files for clients are; "" = CADir
 	UpstreamCA     string         // PEM file; "" = the system's roots alone
-	UpstreamProxy  string         // always "": not implemented yet
+	UpstreamProxy  *UpstreamProxy // nil = upstreams are reached directly
 	Admin          string         // always "": not implemented yet
 	LogFormat      string         // "auto", "text" or "json"
 	LogLevel       string         // "debug", "info", "warn" or "error"
@@ -39,8 +40,10 @@ type settingsKeys struct {
 	SecretsDir     string   `yaml:"secrets_dir" doc:"A directory with one file per secret."`
 	EnvFile        string   `yaml:"env_file" doc:"A file of NAME=value lines."`
 	CADir          string   `yaml:"ca_dir" doc:"Where the certificate authority is kept. Default: keybearer/ca in the user's configuration directory."`
+	ClientDir      string   `yaml:"client_dir" doc:"Where serve writes the certificates that its clients need, all of them public. Default: ca_dir."`
 	UpstreamCA     string   `yaml:"upstream_ca" doc:"A PEM file of roots for upstreams, added to the system's."`
-	UpstreamProxy  string   `yaml:"upstream_proxy" doc:"Not implemented yet." notyet:"true"`
+	UpstreamProxy  string   `yaml:"upstream_proxy" doc:"The proxy of a corporate network on the way to the upstreams: http(s)://[USER:PASSWORD@]HOST:PORT; username and password may hold ${NAME}."`
+	UpstreamDirect []string `yaml:"upstream_no_proxy" doc:"Hosts that are reached without upstream_proxy, written as in no_proxy."`
 	Admin          string   `yaml:"admin" doc:"Not implemented yet." notyet:"true"`
 	LogFormat      string   `yaml:"log_format" doc:"Default auto: text on a terminal, JSON otherwise." enum:"auto,text,json"`
 	LogLevel       string   `yaml:"log_level" doc:"Default info." enum:"debug,info,warn,error"`
@@ -62,8 +65,9 @@ func (r *report) settings(file settingsKeys, base string, flags *pflag.FlagSet) 
 		SecretsDir:     l.path("secrets_dir"),
 		EnvFile:        l.path("env_file"),
 		CADir:          l.path("ca_dir"),
+		ClientDir:      l.path("client_dir"),
 		UpstreamCA:     l.path("upstream_ca"),
-		UpstreamProxy:  l.notYet("upstream_proxy"),
+		UpstreamProxy:  l.upstreamProxy(),
 		Admin:          l.notYet("admin"),
 		LogFormat:      l.oneOf("log_format"),
 		LogLevel:       l.oneOf("log_level"),
@@ -95,7 +99,7 @@ func (l *layers) fill(file settingsKeys, base string) {
 			}
 		}
 	}
-	for _, name := range []string{"secrets_dir", "env_file", "ca_dir", "upstream_ca"} {
+	for _, name := range []string{"secrets_dir", "env_file", "ca_dir", "client_dir", "upstream_ca"} {
 		if s, ok := own[name].(string); ok {
 			own[name] = relativeTo(base, s)
 		}
@@ -178,7 +182,7 @@ func (l *layers) oneOf(setting string) string {
 
 func (l *layers) path(setting string) string { return l.checked(setting, checkPath) }
 
-// notYet does not repeat the value: upstream_proxy may hold a password.
+// notYet refuses a setting that is known and not implemented.
 func (l *layers) notYet(setting string) string {
 	return l.checked(setting, func(value string) error {
 		if value != "" {
@@ -188,16 +192,19 @@ func (l *layers) notYet(setting string) string {
 	})
 }
 
-// prefixes reads a list, written in flags and variables with commas or spaces.
-func (l *layers) prefixes(setting string) (prefixes []netip.Prefix) {
-	var items []string
+// list reads a list, written in flags and variables with commas or spaces.
+func (l *layers) list(setting string) []string {
 	switch value := l.viper.Get(setting).(type) {
 	case string:
-		items = strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })
+		return strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })
 	case []string:
-		items = value
+		return value
 	}
-	for i, item := range items {
+	return nil
+}
+
+func (l *layers) prefixes(setting string) (prefixes []netip.Prefix) {
+	for i, item := range l.list(setting) {
 		p, err := parsePrefix(item)
 		if err != nil {
 			l.problem(setting, fmt.Sprintf("%s[%d]", setting, i), err)

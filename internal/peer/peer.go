@@ -1,5 +1,5 @@
-// Package peer tells which user of this machine is at the other end of a
-// connection over loopback, by asking the kernel.
+// Package peer tells which user and which program of this machine is at the other
+// end of a connection over loopback, by asking the kernel.
 //
 // `keybearer run` uses it so that nobody else on the machine can use its proxy,
 // and with it the credentials of the run. A password in the proxy's URL would do
@@ -9,7 +9,10 @@
 //		proxy.Admit = peer.SameUser
 //	}
 //
-// It is known on Linux, unless a sandbox hides it. Elsewhere [Known] is false and
+// [Process] is for people: a log that names the program which does not trust our
+// certificates says who has to do something about it.
+//
+// Both are known on Linux, unless a sandbox hides it. Elsewhere [Known] is false and
 // SameUser refuses.
 package peer
 
@@ -19,6 +22,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 )
 
 // Known reports whether the kernel tells who owns a connection: it asks about one
@@ -50,22 +54,47 @@ var ErrOtherUser = errors.New("the connection belongs to another user of this ma
 // why the kernel could not tell; then the client must be refused as well. It is
 // safe for concurrent use.
 func SameUser(conn net.Conn) error {
-	client, err := addrPort(conn.RemoteAddr())
+	s, err := clientSocket(conn)
 	if err != nil {
 		return err
 	}
-	server, err := addrPort(conn.LocalAddr())
-	if err != nil {
-		return err
-	}
-	uid, err := owner(client, server)
-	if err != nil {
-		return fmt.Errorf("ask who owns %s: %w", client, err)
-	}
-	if uid != 0 && int(uid) != os.Geteuid() {
+	if s.uid != 0 && int(s.uid) != os.Geteuid() {
 		return ErrOtherUser
 	}
 	return nil
+}
+
+// Process returns the program file's name and the id of a process that has the
+// client's end of conn, an accepted TCP connection, open. It looks into processes,
+// the newest first, for at most within; those of other users are hidden from all but
+// root. The error says why it is not known. It is safe for concurrent use.
+func Process(conn net.Conn, within time.Duration) (name string, pid int, err error) {
+	deadline := time.Now().Add(within)
+	s, err := clientSocket(conn)
+	if err != nil {
+		return "", 0, err
+	}
+	return holder(s, deadline)
+}
+
+// socket is what the kernel tells of one end of a connection.
+type socket struct{ uid, inode uint32 }
+
+// clientSocket asks for the client's end of conn.
+func clientSocket(conn net.Conn) (socket, error) {
+	client, err := addrPort(conn.RemoteAddr())
+	if err != nil {
+		return socket{}, err
+	}
+	server, err := addrPort(conn.LocalAddr())
+	if err != nil {
+		return socket{}, err
+	}
+	s, err := owner(client, server)
+	if err != nil {
+		return s, fmt.Errorf("ask who owns %s: %w", client, err)
+	}
+	return s, nil
 }
 
 func addrPort(a net.Addr) (netip.AddrPort, error) {

@@ -10,30 +10,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// owner asks the kernel (sock_diag(7)) for the user of the socket whose own end
-// is local and whose other end is remote. It asks for that one socket: to list
-// all of them, or to search /proc, would cost more the busier the machine is.
-func owner(local, remote netip.AddrPort) (uid uint32, err error) {
+// owner asks the kernel (sock_diag(7)) for the socket whose own end is local and
+// whose other end is remote. It asks for that one socket: to list all of them would
+// cost more the busier the machine is.
+func owner(local, remote netip.AddrPort) (socket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
-		return 0, fmt.Errorf("open netlink socket: %w", err)
+		return socket{}, fmt.Errorf("open netlink socket: %w", err)
 	}
 	defer unix.Close(fd)
 	// The kernel answers before sendto returns; the time-out is for one that does not.
 	timeout := unix.Timeval{Sec: 1}
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
-		return 0, err
+		return socket{}, err
 	}
 	if err := unix.Sendto(fd, request(local, remote), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0, fmt.Errorf("send to netlink: %w", err)
+		return socket{}, fmt.Errorf("send to netlink: %w", err)
 	}
 	answer := make([]byte, 4096)
 	n, from, err := unix.Recvfrom(fd, answer, 0)
 	if err != nil {
-		return 0, fmt.Errorf("receive from netlink: %w", err)
+		return socket{}, fmt.Errorf("receive from netlink: %w", err)
 	}
 	if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
-		return 0, errors.New("netlink message from a process, not from the kernel")
+		return socket{}, errors.New("netlink message from a process, not from the kernel")
 	}
 	return parse(answer[:n])
 }
@@ -44,6 +44,7 @@ const (
 	headerSize    = 16
 	requestSize   = 56
 	uidOffset     = 64
+	inodeOffset   = 68
 	messageSize   = 72
 	sockDiagType  = 20 // SOCK_DIAG_BY_FAMILY
 	anyState      = 0xffffffff
@@ -75,18 +76,18 @@ func request(local, remote netip.AddrPort) []byte {
 }
 
 // parse reads the answer: one socket, or an error.
-func parse(b []byte) (uid uint32, err error) {
+func parse(b []byte) (socket, error) {
 	if len(b) < headerSize {
-		return 0, errShort
+		return socket{}, errShort
 	}
 	native := binary.NativeEndian
 	switch kind := native.Uint16(b[4:]); {
 	case kind == unix.NLMSG_ERROR && len(b) >= headerSize+4:
-		return 0, syscall.Errno(-int32(native.Uint32(b[headerSize:])))
+		return socket{}, syscall.Errno(-int32(native.Uint32(b[headerSize:])))
 	case kind != sockDiagType || len(b) < headerSize+messageSize:
-		return 0, errShort
+		return socket{}, errShort
 	}
-	return native.Uint32(b[headerSize+uidOffset:]), nil
+	return socket{uid: native.Uint32(b[headerSize+uidOffset:]), inode: native.Uint32(b[headerSize+inodeOffset:])}, nil
 }
 
 var errShort = errors.New("netlink answered something else")

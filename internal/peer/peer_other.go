@@ -5,8 +5,11 @@ package peer
 import (
 	"errors"
 	"net/netip"
+	"time"
 )
 
-func owner(local, remote netip.AddrPort) (uid uint32, err error) {
-	return 0, errors.New("this system does not tell")
-}
+var errUnknown = errors.New("this system does not tell")
+
+func owner(local, remote netip.AddrPort) (socket, error) { return socket{}, errUnknown }
+
+func holder(socket, time.Time) (name string, pid int, err error) { return "", 0, errUnknown }

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 	"unicode"
 
 	"golang.org/x/term"
@@ -63,6 +64,7 @@ func isTerminal(w io.Writer) bool {
 // or failed. Attributes that do not apply are left out. It is safe for concurrent
 // use.
 func Log(l *slog.Logger) func(proxy.Record) {
+	h := l.Handler()
 	return func(r proxy.Record) {
 		level, message := slog.LevelInfo, "request"
 		if r.Method == "CONNECT" {
@@ -71,14 +73,18 @@ func Log(l *slog.Logger) func(proxy.Record) {
 		if r.Error != "" {
 			level = slog.LevelWarn
 		}
-		if ctx := context.Background(); l.Enabled(ctx, level) {
-			l.LogAttrs(ctx, level, message, attributes(r)...)
+		if ctx := context.Background(); h.Enabled(ctx, level) {
+			// Not by l.LogAttrs, which asks for its caller: that costs a quarter of a line.
+			line := slog.NewRecord(time.Now(), level, message, 0)
+			addAttributes(&line, &r)
+			h.Handle(ctx, line)
 		}
 	}
 }
 
-func attributes(r proxy.Record) []slog.Attr {
-	line := make(attrs, 0, 16)
+func addAttributes(to *slog.Record, r *proxy.Record) {
+	var room [16]slog.Attr // on the stack
+	line := attrs(room[:0])
 	line.add(slog.Uint64("id", r.ID))
 	line.text("client", r.Client)
 	line.text("target", r.Target)
@@ -95,7 +101,7 @@ func attributes(r proxy.Record) []slog.Attr {
 	line.add(slog.Float64("duration_ms", float64(r.Duration.Microseconds())/1000))
 	line.text("error", r.Error)
 	line.text("reason", r.Reason)
-	return line
+	to.AddAttrs(line...)
 }
 
 type attrs []slog.Attr
@@ -105,9 +111,23 @@ func (a *attrs) add(attr ...slog.Attr) { *a = append(*a, attr...) }
 // text adds s, unless it is empty, without what a terminal might obey. JSON
 // escapes neither DEL nor the C1 controls, nor what turns the direction of text.
 func (a *attrs) text(key, s string) {
-	if s != "" {
-		a.add(slog.String(key, strings.Map(visible, s)))
+	if s == "" {
+		return
 	}
+	if !isPlain(s) {
+		s = strings.Map(visible, s)
+	}
+	a.add(slog.String(key, s))
+}
+
+// isPlain reports whether s is visible ASCII, as nearly all is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func visible(r rune) rune {

@@ -1,0 +1,71 @@
+package peer
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// The program that has the client's end open is found, here and in another process;
+// once it has closed its end, nobody is.
+func TestProcess(t *testing.T) {
+	if !Known() {
+		t.Skip("the kernel does not tell here")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second))
+	t.Run("own", func(t *testing.T) {
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		file, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, pid, err := Process(conn, time.Minute); name != filepath.Base(file) || pid != os.Getpid() || err != nil {
+			t.Errorf("%s %d, %v; want %s %d", name, pid, err, file, os.Getpid())
+		}
+		if _, _, err := Process(conn, 0); err == nil {
+			t.Error("it was found in no time")
+		}
+		client.Close()
+		if name, pid, err := Process(conn, time.Minute); err == nil {
+			t.Errorf("%s %d has a connection open that is closed", name, pid)
+		}
+	})
+	t.Run("child", func(t *testing.T) {
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		// The shell keeps the connection open until its standard input ends.
+		cmd := exec.Command("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/"+port+"; read -r line")
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Skip(err)
+		}
+		defer cmd.Wait()
+		defer in.Close()
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if name, pid, err := Process(conn, time.Minute); name != "bash" || pid != cmd.Process.Pid || err != nil {
+			t.Errorf("%s %d, %v; want bash %d", name, pid, err, cmd.Process.Pid)
+		}
+	})
+}
