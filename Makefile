@@ -30,9 +30,10 @@ test: ## run every test that needs only Go
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags clients ./test/...
+	$(GO) vet -tags clients,containers ./test/...
+	cd test/manifests && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
-	$(GO) run $(STATICCHECK) -tags clients ./test/...
+	$(GO) run $(STATICCHECK) -tags clients,containers ./test/...
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
@@ -53,4 +54,12 @@ clean: ## remove what make has built
 
 .PHONY: test-clients
 test-clients: ## install and run the HTTP clients that people use
-	cd test/clients && $(GO) test -tags clients -count=1
+	cd test/clients && $(GO) test -tags clients -count=1 -timeout 30m
+
+.PHONY: test-manifests
+test-manifests: ## decode the manifests with the types of Kubernetes and Compose
+	cd test/manifests && $(GO) test -count=1 ./...
+
+.PHONY: test-containers
+test-containers: test-manifests ## build the image, run it with podman: as root, on Debian
+	cd test/containers && $(GO) test -tags containers -count=1
