@@ -5,6 +5,10 @@ package clients
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
 )
 
 // answers are what the official SDKs accept, by the path behind /v1: a document
@@ -72,4 +76,53 @@ func typed(documents ...string) []string {
 		events = append(events, fmt.Sprintf("event: %s\ndata: %s\n\n", document["type"], line))
 	}
 	return events
+}
+
+// provider serves the AI providers.
+func (u *upstream) provider(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimPrefix(r.URL.Path, "/v1")
+	var question struct{ Stream bool }
+	if r.Method == http.MethodPost {
+		if err := json.NewDecoder(r.Body).Decode(&question); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+	}
+	switch answer, ok := answers[path]; {
+	case !ok:
+		http.NotFound(w, r)
+	case question.Stream:
+		u.streamAnswer(w, r, answer.events)
+	default:
+		if path == "/models" {
+			select {
+			case u.asked <- struct{}{}:
+			default:
+			}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, answer.document)
+	}
+}
+
+// streamAnswer sends the first event and the others once it is asked for /models,
+// which the client does when it has the first.
+func (u *upstream) streamAnswer(w http.ResponseWriter, r *http.Request, events []string) {
+	select {
+	case <-u.asked: // of before
+	default:
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	io.WriteString(w, events[0])
+	http.NewResponseController(w).Flush()
+	select {
+	case <-u.asked:
+	case <-r.Context().Done():
+		return
+	case <-time.After(patience):
+		panic(http.ErrAbortHandler) // the client has not seen the event: nor shall it see the end
+	}
+	for _, event := range events[1:] {
+		io.WriteString(w, event)
+	}
 }

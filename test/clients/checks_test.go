@@ -4,12 +4,13 @@ package clients
 
 import (
 	"bytes"
+	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // outcome is what a client and the upstream saw.
@@ -22,7 +23,7 @@ type outcome struct {
 	command  []string
 	err      error  // how it ended
 	output   []byte // of both kinds
-	log      []byte // of keybearer serve
+	logged   int    // bytes of the log of keybearer serve that are of before
 	requests []request
 }
 
@@ -37,29 +38,62 @@ func (o outcome) verify() error {
 	if file, found := leakInFiles(o.dir); found != "" {
 		return fmt.Errorf("the client wrote a secret, %s, to %s: it has learned what it must not", found, file)
 	}
+	if check := o.checks[o.situation.name]; check != nil {
+		return check(o)
+	}
 	return o.check(o)
 }
 
-// checkInjected: every request came with the credential of the rule, once, in
-// place of the bogus one, and every byte went both ways.
+func (o outcome) log() []byte { return o.scene.log.Bytes()[o.logged:] }
+
+// checkInjected: every request of the matched host came with the credential of the
+// rule, once, in place of the bogus one, and all that the mode asks for went well.
+// No other host got a secret.
 func checkInjected(o outcome) error {
-	want := o.api.header()
 	for _, r := range o.requests {
-		if got := r.header.Values(o.api.name); !slices.Equal(got, []string{want}) {
-			return fmt.Errorf("%s: the upstream saw %d fields %s %q, want the configured one alone; see proxy/exchange.go",
-				r, len(got), o.api.name, hide(strings.Join(got, ", ")))
+		check := o.checkCredential
+		if r.host != o.api.host {
+			check = checkNoSecret
 		}
-		if r.bogus() {
-			return fmt.Errorf("%s: the client's own credential reached the upstream beside the injected one:\n%s", r, hide(string(r.raw())))
+		if err := check(r); err != nil {
+			return err
 		}
 	}
 	if o.err != nil {
 		return fmt.Errorf("the client failed on a matched host: %w; see what it printed", o.err)
 	}
-	if err := o.checkRequests(slices.Concat(o.api.get, o.api.rest)); err != nil {
+	steps := o.api.modes[o.mode]
+	if err := o.checkRequests(steps.requests); err != nil {
 		return err
 	}
-	return o.api.verify(o)
+	if steps.verify == nil {
+		return nil
+	}
+	return steps.verify(o)
+}
+
+// checkCredential also holds keybearer to asking for what it can search (I15).
+func (o outcome) checkCredential(r request) error {
+	want := o.api.header()
+	if got := r.header.Values(o.api.name); !slices.Equal(got, []string{want}) {
+		return fmt.Errorf("%s: the upstream saw %d fields %s %q, want the configured one alone; see proxy/exchange.go",
+			r, len(got), o.api.name, hide(strings.Join(got, ", ")))
+	}
+	if r.bogus() {
+		return fmt.Errorf("%s: the client's own credential reached the upstream beside the injected one:\n%s", r, hide(string(r.raw())))
+	}
+	got := r.header.Values("Accept-Encoding")
+	if !slices.Contains(o.api.unscrubbed, r.path) && !slices.Equal(got, []string{"identity"}) {
+		return fmt.Errorf("%s: the upstream saw Accept-Encoding: %q, want identity; see proxy/exchange.go", r, got)
+	}
+	return nil
+}
+
+func checkNoSecret(r request) error {
+	if found := leak(r.raw()); found != "" {
+		return fmt.Errorf("%s: a secret, %s, reached %s, which no rule names", r, found, r.host)
+	}
+	return nil
 }
 
 // checkRun: the same under keybearer run, which has printed its child's environment,
@@ -83,13 +117,26 @@ func checkUntouched(o outcome) error {
 	}
 	for _, r := range o.requests {
 		if !r.bogus() {
-			return fmt.Errorf("%s: the client's own credential was lost on a connection that must not be touched", r)
+			return fmt.Errorf("%s: the client's own credential was lost on its way to a host that gets none of ours", r)
 		}
-		if found := leak(r.raw()); found != "" {
-			return fmt.Errorf("%s: a secret, %s, reached a host that no rule names", r, found)
+		if err := checkNoSecret(r); err != nil {
+			return err
 		}
 	}
-	return o.checkRequests(o.api.get)
+	return o.checkRequests(o.api.modes[o.mode].requests)
+}
+
+// checkPlain: no credential goes out without TLS, and the log says why.
+func checkPlain(o outcome) error {
+	if err := checkUntouched(o); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := o.scene.log.await(ctx, o.logged, `"plaintext_not_injected"`); err != nil {
+		return fmt.Errorf("keybearer's record of a request in plain HTTP does not say plaintext_not_injected; see proxy/exchange.go")
+	}
+	return nil
 }
 
 // checkUpstreamCA: the environment makes the client trust the origin as well.
@@ -123,22 +170,32 @@ var refusal = regexp.MustCompile(`(?i)certificate|PKIX path`)
 func (o outcome) checkRequests(want []string) error {
 	var got []string
 	for _, r := range o.requests {
-		got = append(got, r.String())
-		if r.proto != o.proto {
-			return fmt.Errorf("%s: came in %s, but the client speaks %s: protocols are to be mirrored", r, r.proto, o.proto)
+		if proto := o.protoOf(r); r.proto != proto {
+			return fmt.Errorf("%s: came in %s, but the client speaks %s: protocols are to be mirrored", r, r.proto, proto)
 		}
-		if r.host != o.hostPort() {
-			return fmt.Errorf("%s: came for host %s, want %s", r, r.host, o.hostPort())
-		}
-		if !bytes.Contains(o.output, []byte(r.answer)) {
+		if r.answer != "" && !bytes.Contains(o.output, []byte(r.answer)) {
 			return fmt.Errorf("%s: the client did not print the answer %s: it did not come from the upstream unchanged, "+
 				"or the program does not print what it receives", r, r.answer)
 		}
+		if r.host == o.hostPort() {
+			got = append(got, r.String())
+		} else {
+			got = append(got, r.method+" https://"+r.host+r.path)
+		}
 	}
 	if got = slices.Compact(got); !slices.Equal(got, want) {
-		return fmt.Errorf("the upstream saw %q, want %q", got, want)
+		return fmt.Errorf("the upstream saw %q, want %q (without a host: that of %s)", got, want, o.hostPort())
 	}
 	return nil
+}
+
+// protoOf is what a request should come in: a WebSocket is opened in HTTP/1.1 (RFC
+// 8441 is not offered), and there is no HTTP/2 without TLS.
+func (o outcome) protoOf(r request) string {
+	if o.scheme == "http" || strings.EqualFold(r.header.Get("Upgrade"), "websocket") {
+		return http1
+	}
+	return o.proto
 }
 
 func (o outcome) hostPort() string { return o.situation.host(o.scene, o.client) }
@@ -147,9 +204,11 @@ func (o outcome) hostPort() string { return o.situation.host(o.scene, o.client) 
 func (o outcome) report() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "command: %s\n", strings.Join(o.command, " "))
-	fmt.Fprintf(&b, "upstream saw: %s\n", o.requests)
+	for _, r := range o.requests {
+		fmt.Fprintf(&b, "upstream saw: %s %s (%s) %s\n", r, r.host, r.proto, r.note)
+	}
 	fmt.Fprintf(&b, "client printed: %s\n", tail(o.output, 6000))
-	fmt.Fprintf(&b, "keybearer's log: %s\n", tail(o.log, 4000))
+	fmt.Fprintf(&b, "keybearer's log: %s\n", tail(o.log(), 4000))
 	return b.String()
 }
 
@@ -159,32 +218,4 @@ func tail(b []byte, n int) string {
 		b = append([]byte("... "), b[len(b)-n:]...)
 	}
 	return hide(string(b))
-}
-
-// checkFiles: the download is the upstream's.
-func checkFiles(o outcome) error {
-	got, err := os.ReadFile(filepath.Join(o.dir, "download.bin"))
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(got, downloadData) {
-		return fmt.Errorf("download.bin has %d bytes that differ from the %d that the upstream sent", len(got), len(downloadData))
-	}
-	return nil
-}
-
-// checkPushed: the upstream's repository holds the client's commit.
-func checkPushed(o outcome) error {
-	local, err := gitOutput(filepath.Join(o.dir, "clone"), "rev-parse", "HEAD")
-	if err != nil {
-		return err
-	}
-	pushed, err := gitOutput(o.scene.upstream.repository, "rev-parse", "HEAD")
-	if err != nil {
-		return err
-	}
-	if local != pushed {
-		return fmt.Errorf("the client's HEAD is %s, the upstream's %s: the push did not arrive", local, pushed)
-	}
-	return nil
 }

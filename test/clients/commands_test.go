@@ -17,13 +17,14 @@ import (
 // play starts the client in a directory of its own and waits for its end.
 func (s *scene) play(t *testing.T, c client, sit situation) outcome {
 	t.Helper()
-	o := outcome{client: c, situation: sit, scene: s, dir: t.TempDir()}
+	o := outcome{client: c, situation: sit, scene: s, dir: t.TempDir(), logged: len(s.log.Bytes())}
 	if err := errors.Join(
 		os.Mkdir(filepath.Join(o.dir, "tmp"), 0o700),
-		os.WriteFile(filepath.Join(o.dir, "upload.bin"), uploadData, 0o600)); err != nil {
+		os.WriteFile(filepath.Join(o.dir, "upload.bin"), uploadData, 0o600),
+		os.Link(s.upstream.large.path, filepath.Join(o.dir, "large.bin"))); err != nil {
 		t.Fatal(err)
 	}
-	o.environ = slices.Concat(basic(o.dir), environ{"NODE_PATH=" + s.modules}, sit.environ(s))
+	o.environ = slices.Concat(basic(o.dir), environ{"NODE_PATH=" + filepath.Join(s.dir, "node_modules")}, sit.environ(s, c))
 	o.command = s.command(c, sit)
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
@@ -31,42 +32,21 @@ func (s *scene) play(t *testing.T, c client, sit situation) outcome {
 	cmd.Dir, cmd.Env = o.dir, o.environ
 	killGroup(cmd)
 	cmd.WaitDelay = 5 * time.Second
-	logged := len(s.log.Bytes())
-	s.upstream.take()
-	o.output, o.err = cmd.CombinedOutput()
-	o.requests, o.log = s.upstream.take(), s.log.Bytes()[logged:]
+	output := new(syncBuffer) // the upstream follows what is written to it
+	cmd.Stdout, cmd.Stderr = output, output
+	s.upstream.begin(c.api, output)
+	o.err = cmd.Run()
+	o.output, o.requests = output.Bytes(), s.upstream.seen()
 	return o
 }
 
 // command is the client's, under keybearer run with its environment shown first.
 func (s *scene) command(c client, sit situation) []string {
-	command := append(c.command(s), sit.mode, "https://"+sit.host(s, c)+c.api.path)
+	command := append(c.command(s), sit.mode, sit.scheme+"://"+sit.host(s, c)+c.api.path)
 	if !sit.run {
 		return command
 	}
 	return slices.Concat([]string{s.program(), "run"}, s.resolve(), []string{"--", "sh", "-c", `env; exec "$@"`, "sh"}, command)
-}
-
-// The command lines of the clients.
-
-func shell(script string, option ...string) func(*scene) []string {
-	return func(*scene) []string { return slices.Concat([]string{"sh", testdata(script)}, option) }
-}
-
-func python(library string) func(*scene) []string {
-	return func(*scene) []string { return []string{pythonPath, testdata("client.py"), library} }
-}
-
-func node(script, option string) func(*scene) []string {
-	return func(s *scene) []string { return []string{s.node, testdata("node/" + script), option} }
-}
-
-func goClient(version string) func(*scene) []string {
-	return func(s *scene) []string { return []string{filepath.Join(s.dir, "client"), version} }
-}
-
-func java(version string) func(*scene) []string {
-	return func(s *scene) []string { return []string{"java", "-Xshare:auto", "-cp", s.dir, "Client", version} }
 }
 
 // testdata returns the absolute path of a client program.

@@ -50,7 +50,7 @@ func buildH2spec(dir string) {
 // TestH2spec runs h2spec, strict, against an intercepted host. h2spec knows no
 // proxy: a listener of the test sends CONNECT in its place.
 func TestH2spec(t *testing.T) {
-	h2spec := filepath.Join(theScene.dir, "h2spec")
+	h2spec := filepath.Join(theDir, "h2spec")
 	if _, err := os.Stat(h2spec); err != nil && os.Getenv("CI") == "" {
 		t.Skip("h2spec could not be built: ", err)
 	}

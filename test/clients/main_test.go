@@ -4,9 +4,11 @@ package clients
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 )
@@ -15,13 +17,19 @@ import (
 // what needs the network: it holds the directory with the programs.
 const isolatedVariable = "KEYBEARER_TEST_CLIENTS_DIR"
 
-// theScene and theTable are the tests' own.
+// The tests' own. A test takes a scene out of theScenes and puts it back.
 var (
-	theScene *scene
-	theTable table
+	theDir    string // of the programs
+	theScenes chan *scene
+	theScene  *scene        // one of them, for tests that run alone
+	theLogs   func() []byte // of all scenes
+	theTools  map[string]state
+	theTable  table
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	joinFamilies()
 	code, err := testMain(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "test-clients:", err)
@@ -42,8 +50,10 @@ func testMain(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	install()
-	if err := build(dir); err != nil {
+	if err := quietly("../..", "go", "build", "-o", filepath.Join(dir, "keybearer"), "."); err != nil {
+		return 1, err
+	}
+	if err := install(dir); err != nil {
 		return 1, err
 	}
 	buildH2spec(dir)
@@ -55,27 +65,54 @@ func testMain(m *testing.M) (int, error) {
 	return code, err
 }
 
-// build makes the programs in dir: keybearer and the clients that are compiled.
-func build(dir string) error {
-	if err := quietly("../..", "go", "build", "-o", filepath.Join(dir, "keybearer"), "."); err != nil {
-		return err
-	}
-	if err := quietly("", "go", "build", "-o", filepath.Join(dir, "client"), "testdata/client.go"); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(tools, func(t tool) bool { return t.name == "java" && t.missing() != "" }) {
-		return nil // it is skipped
-	}
-	return quietly("", "javac", "-d", dir, "testdata/Client.java")
-}
-
 func runTests(m *testing.M, dir string) (int, error) {
+	theDir = dir
 	var err error
-	if theScene, err = newScene(dir); err != nil {
+	if theTools, err = readStates(dir); err != nil {
 		return 1, err
 	}
-	defer theScene.close()
+	scenes, err := newScenes(dir, min(runtime.GOMAXPROCS(0), 4))
+	for _, s := range scenes {
+		defer s.close()
+	}
+	if err != nil {
+		return 1, err
+	}
+	theScene, theScenes = scenes[0], make(chan *scene, len(scenes))
+	for _, s := range scenes {
+		theScenes <- s
+	}
+	theLogs = func() []byte {
+		var logs [][]byte
+		for _, s := range scenes {
+			logs = append(logs, s.log.Bytes())
+		}
+		return slices.Concat(logs...)
+	}
 	code := m.Run()
 	theTable.print(os.Stdout)
-	return code, nil
+	if !theTable.complete() {
+		return code, nil
+	}
+	return code, theTable.write("../../docs/clients.md")
+}
+
+// newScenes returns those that it has started even if one could not be.
+func newScenes(dir string, n int) (scenes []*scene, err error) {
+	large, err := newLargeFile(dir)
+	if err != nil {
+		return nil, err
+	}
+	for i := range n {
+		home := filepath.Join(dir, fmt.Sprintf("scene-%d", i))
+		if err := os.MkdirAll(filepath.Join(home, "tmp"), 0o755); err != nil {
+			return scenes, err
+		}
+		s, err := newScene(dir, home, large)
+		if err != nil {
+			return scenes, err
+		}
+		scenes = append(scenes, s)
+	}
+	return scenes, nil
 }

@@ -5,6 +5,7 @@ package clients
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,33 +23,26 @@ import (
 	"keybearer/internal/clientenv"
 )
 
-// scene is the upstream, a keybearer serve, and what clients need to know.
+// scene is an upstream, a keybearer serve in front of it, and what clients need to
+// know. One client plays in it at a time.
 type scene struct {
-	dir      string // of the programs and the configuration
+	dir      string // of the programs
+	home     string // of what is the scene's own
 	upstream *upstream
 	serve    *exec.Cmd
 	log      *syncBuffer // of serve
 	caDir    string
 	client   environ // by keybearer env
-	node     string  // the program
-	modules  string  // for node
-	absent   map[string]string
 }
 
 // environ is an environment as os.Environ returns it.
 type environ []string
 
 // newScene starts everything.
-func newScene(dir string) (*scene, error) {
-	s := &scene{dir: dir, log: new(syncBuffer), caDir: filepath.Join(dir, "ca"), absent: map[string]string{}}
-	for _, t := range tools {
-		s.absent[t.name] = t.missing()
-	}
+func newScene(dir, home string, large *largeFile) (*scene, error) {
+	s := &scene{dir: dir, home: home, log: new(syncBuffer), caDir: filepath.Join(home, "ca")}
 	var err error
-	if s.node, s.modules, err = findNode(); err != nil {
-		s.absent["node"] = err.Error()
-	}
-	if s.upstream, err = newUpstream(dir); err != nil {
+	if s.upstream, err = newUpstream(home, large); err != nil {
 		return nil, err
 	}
 	if err := s.writeFiles(); err != nil {
@@ -62,11 +56,9 @@ func newScene(dir string) (*scene, error) {
 	return s, err
 }
 
-func (s *scene) missing(tool string) string { return s.absent[tool] }
-
 func (s *scene) program() string { return filepath.Join(s.dir, "keybearer") }
-func (s *scene) config() string  { return filepath.Join(s.dir, "keybearer.yaml") }
-func (s *scene) origin() string  { return filepath.Join(s.dir, "origin") }
+func (s *scene) config() string  { return filepath.Join(s.home, "keybearer.yaml") }
+func (s *scene) origin() string  { return filepath.Join(s.home, "origin") }
 
 // writeFiles writes the configuration, and files with the names of keybearer's
 // own that hold the origin's root and nothing else.
@@ -85,6 +77,8 @@ func (s *scene) writeFiles() error {
 		os.WriteFile(bundle, root, 0o644),
 		os.WriteFile(filepath.Join(s.origin(), "truststore.p12"), trustStore, 0o644),
 		os.WriteFile(filepath.Join(s.origin(), "wgetrc"), clientenv.Wgetrc(bundle, nil), 0o644),
+		os.WriteFile(filepath.Join(s.origin(), "keybearer.ini"), clientenv.PHPIni(bundle), 0o644),
+		os.WriteFile(filepath.Join(s.origin(), "apt.conf"), clientenv.APTConf(bundle), 0o644),
 		os.WriteFile(s.config(), s.configuration(bundle), 0o600))
 }
 
@@ -92,8 +86,7 @@ func (s *scene) configuration(upstreamCA string) []byte {
 	var b bytes.Buffer
 	b.WriteString("rules:\n")
 	for _, a := range apis {
-		name, _, _ := strings.Cut(strings.TrimPrefix(a.host, "api."), ".")
-		fmt.Fprintf(&b, "  - name: %s\n    match_hosts: [%s]\n    %s\n    env_vars: {%s: %s}\n", name, a.host, a.rule, a.secret, bogus)
+		b.WriteString(a.rules())
 	}
 	fmt.Fprintf(&b, "no_proxy: [\"files-*.example.test\"]\n")
 	fmt.Fprintf(&b, "listen: 127.0.0.1:0\nca_dir: %q\nupstream_ca: %q\nlog_format: json\n", s.caDir, upstreamCA)
@@ -107,7 +100,7 @@ func (s *scene) resolve() []string {
 		flags = append(flags, "--resolve", host+":443:"+s.upstream.address)
 	}
 	for _, a := range apis {
-		flags = append(flags, "--resolve", a.host+":443:"+s.upstream.address)
+		flags = append(flags, "--resolve", a.host+":443:"+s.upstream.address, "--resolve", a.host+":80:"+s.upstream.plainAddress)
 	}
 	return flags
 }
@@ -115,7 +108,7 @@ func (s *scene) resolve() []string {
 // start starts keybearer serve and returns its address.
 func (s *scene) start() (string, error) {
 	s.serve = exec.Command(s.program(), append([]string{"serve"}, s.resolve()...)...)
-	s.serve.Env = slices.Concat(basic(s.dir), s.secrets())
+	s.serve.Env = slices.Concat(basic(s.home), s.secrets())
 	s.serve.Stderr = s.log
 	endWithUs(s.serve)
 	stdout, err := s.serve.StdoutPipe()
@@ -148,7 +141,7 @@ func (s *scene) start() (string, error) {
 // ask returns the variables that keybearer env prints.
 func (s *scene) ask(proxy string) (environ, error) {
 	cmd := exec.Command(s.program(), "env", "--config", s.config(), "--format", "json", "--proxy", proxy)
-	cmd.Env = basic(s.dir)
+	cmd.Env = basic(s.home)
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("keybearer env: %w: %s", err, out)
@@ -174,19 +167,27 @@ func (s *scene) close() {
 
 // The environments, each on top of basic.
 
-func (s *scene) clientEnv() environ { return s.client }
+func clientEnv(s *scene, _ client) environ { return s.client }
+
+// variablesEnv has of keybearer's variables only those that the client's row lists.
+func variablesEnv(s *scene, c client) environ {
+	return slices.DeleteFunc(slices.Clone(s.client), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return !slices.Contains(c.variables, name)
+	})
+}
 
 // originEnv trusts the origin's authority and not keybearer's.
-func (s *scene) originEnv() environ {
+func originEnv(s *scene, _ client) environ {
 	var env environ
 	for _, entry := range s.client {
-		env = append(env, strings.ReplaceAll(entry, s.caDir+"/", s.origin()+"/"))
+		env = append(env, strings.ReplaceAll(entry, s.caDir, s.origin()))
 	}
 	return env
 }
 
 // runEnv is for keybearer run, which has the secrets and shall keep them.
-func (s *scene) runEnv() environ { return s.secrets() }
+func runEnv(s *scene, _ client) environ { return s.secrets() }
 
 func (s *scene) secrets() environ {
 	var env environ
@@ -201,15 +202,21 @@ func basic(home string) environ {
 	return environ{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + filepath.Join(home, "tmp"), "LANG=C.UTF-8"}
 }
 
-// syncBuffer is a buffer that a process writes while others read.
+// syncBuffer is a buffer that a process writes while others read. Its zero value is
+// empty.
 type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu      sync.Mutex
+	b       bytes.Buffer
+	changed chan struct{} // closed by the next Write; nil if nobody waits
 }
 
 func (b *syncBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
 	return b.b.Write(p)
 }
 
@@ -217,4 +224,33 @@ func (b *syncBuffer) Bytes() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return bytes.Clone(b.b.Bytes())
+}
+
+// await returns nil as soon as the text is there, behind the first skip bytes, and
+// an error if it is not when the context ends.
+func (b *syncBuffer) await(ctx context.Context, skip int, text string) error {
+	for ended := false; ; {
+		found, changed := b.find(skip, text)
+		switch {
+		case found:
+			return nil
+		case ended:
+			return ctx.Err()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			ended = true
+		}
+	}
+}
+
+// find looks for the text once. The channel is closed when it is worth another look.
+func (b *syncBuffer) find(skip int, text string) (found bool, changed <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.changed == nil {
+		b.changed = make(chan struct{})
+	}
+	return bytes.Contains(b.b.Bytes()[skip:], []byte(text)), b.changed
 }

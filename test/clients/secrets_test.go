@@ -15,15 +15,13 @@ import (
 // bogus is in the credential of every client.
 const bogus = "bogus-of-the-client"
 
-// canaries are the secrets by name, new in every run.
-var canaries = newCanaries("EXAMPLE_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GITHUB_TOKEN")
+// canaries are the secrets of the apis by name, new in every run.
+var canaries = map[string]string{}
 
-func newCanaries(names ...string) map[string]string {
-	values := map[string]string{}
-	for _, name := range names {
-		values[name] = "canary-" + rand.Text()
+func makeCanaries() {
+	for _, a := range apis {
+		canaries[a.secret] = "canary-" + rand.Text()
 	}
-	return values
 }
 
 // form is a way to write a secret.
@@ -56,10 +54,14 @@ func leak(text []byte) string {
 	return ""
 }
 
-// leakInFiles looks into all files below dir.
+// leakInFiles looks into all files below dir but the largest, which are random and
+// compared as a whole.
 func leakInFiles(dir string) (file, found string) {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
+			return nil
+		}
+		if info, err := d.Info(); err != nil || info.Size() >= largeSize {
 			return nil
 		}
 		data, err := os.ReadFile(path)

@@ -3,8 +3,9 @@
 package clients
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,53 +16,47 @@ import (
 	"time"
 )
 
-// tool is what a client needs on the machine.
+// tool is what a client needs on the machine. In present "$dir" is the directory
+// of the programs.
 type tool struct {
 	name    string
-	present []string // a command that succeeds if it is there
-	debian  []string // the packages that bring it
+	present []string               // a command that succeeds if it is there; the first line that it prints is the version
+	debian  []string               // the packages that bring it
+	build   func(dir string) error // makes what its clients need in dir, where there is a network; may be nil
 }
 
-var tools = []tool{
-	{"curl", []string{"curl", "--version"}, []string{"curl"}},
-	{"wget", []string{"wget", "--version"}, []string{"wget"}},
-	{"git", []string{"git", "--version"}, []string{"git"}},
-	{"requests", []string{pythonPath, "-c", "import requests"}, []string{"python3-requests"}},
-	{"httpx", []string{pythonPath, "-c", "import httpx"}, []string{"python3-httpx"}},
-	{"httpx h2", []string{pythonPath, "-c", "import httpx, h2"}, []string{"python3-httpx", "python3-h2"}},
-	{"aiohttp", []string{pythonPath, "-c", "import aiohttp"}, []string{"python3-aiohttp"}},
-	{"npm", []string{"npm", "--version"}, []string{"nodejs", "npm"}},
-	{"java", []string{"javac", "--version"}, []string{"openjdk-17-jdk-headless"}},
-	{"go", []string{"go", "version"}, nil}, // it is here: it runs this
+// state is how a tool is here.
+type state struct {
+	Version string
+	Missing string // why it cannot be used, empty if it can
 }
 
-// pythonPath is Debian's python3: another one that comes first on PATH does not
-// see Debian's packages.
-var pythonPath = firstOf("/usr/bin/python3", "python3")
-
-func firstOf(programs ...string) string {
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err == nil {
-			return p
+// look runs the tool's command.
+func (t tool) look(dir string) state {
+	var args []string
+	for _, arg := range t.present {
+		args = append(args, strings.ReplaceAll(arg, "$dir", dir))
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	out, err := cmd.Output()
+	if err != nil {
+		missing := fmt.Sprintf("%s, which is not installed", t.name)
+		if len(t.debian) > 0 {
+			missing += ": apt-get install " + strings.Join(t.debian, " ")
 		}
+		return state{Missing: missing}
 	}
-	return programs[len(programs)-1]
-}
-
-// missing says why a tool cannot be used, "" if it can.
-func (t tool) missing() string {
-	if err := exec.Command(t.present[0], t.present[1:]...).Run(); err != nil {
-		return strings.Join(append([]string{"apt-get install"}, t.debian...), " ")
-	}
-	return ""
+	line, _, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
+	return state{Version: string(line)}
 }
 
 // install gets what is missing from Debian, as root or by sudo that asks nothing,
-// and the npm packages. What could not be had is told; its clients are skipped.
-func install() {
+// has each tool built, and writes to dir what could be had. The clients of what could
+// not are skipped.
+func install(dir string) error {
 	var packages []string
 	for _, t := range tools {
-		if t.missing() != "" {
+		if len(t.debian) > 0 && t.look(dir).Missing != "" {
 			packages = append(packages, t.debian...)
 		}
 	}
@@ -71,9 +66,42 @@ func install() {
 			fmt.Printf("install %s: %v\n", strings.Join(packages, " "), err)
 		}
 	}
-	if err := installNode(); err != nil {
-		fmt.Printf("install the npm packages: %v\n", err)
+	states := map[string]state{}
+	for _, t := range tools {
+		if t.build != nil {
+			if err := t.build(dir); err != nil {
+				states[t.name] = state{Missing: fmt.Sprintf("%s, which could not be built: %v", t.name, err)}
+				continue
+			}
+		}
+		states[t.name] = t.look(dir)
 	}
+	data, err := json.Marshal(states)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(statesFile(dir), data, 0o644)
+}
+
+func statesFile(dir string) string { return filepath.Join(dir, "tools.json") }
+
+// readStates returns what install has written.
+func readStates(dir string) (map[string]state, error) {
+	data, err := os.ReadFile(statesFile(dir))
+	if err != nil {
+		return nil, err
+	}
+	var states map[string]state
+	return states, json.Unmarshal(data, &states)
+}
+
+// installed says why a tool cannot be used, "" if it can.
+func installed(name string) string {
+	s, ok := theTools[name]
+	if !ok {
+		return fmt.Sprintf("%s, which is in no list of tools", name)
+	}
+	return s.Missing
 }
 
 func installDebian(packages []string) error {
@@ -82,7 +110,7 @@ func installDebian(packages []string) error {
 	}
 	fmt.Println("installing", strings.Join(packages, " "))
 	for _, args := range [][]string{{"update", "-q"}, append([]string{"install", "-q", "-y", "--no-install-recommends"}, packages...)} {
-		command := append([]string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get"}, args...)
+		command := append([]string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300"}, args...)
 		if os.Getuid() != 0 {
 			command = append([]string{"sudo", "-n"}, command...)
 		}
@@ -93,74 +121,19 @@ func installDebian(packages []string) error {
 	return nil
 }
 
-// nodeDir is where the npm packages are, Node itself among them: Debian's does
-// not know NODE_USE_ENV_PROXY. Another lock file is another directory.
-func nodeDir() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	lock, err := os.ReadFile("testdata/node/package-lock.json")
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(cache, "keybearer-test-clients", fmt.Sprintf("node-%.12x", sha256.Sum256(lock))), nil
-}
-
-// installNode fills nodeDir, at once and only if it is not there.
-func installNode() error {
-	dir, err := nodeDir()
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	temp, err := os.MkdirTemp(filepath.Dir(dir), "new-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temp)
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		data, err := os.ReadFile(filepath.Join("testdata/node", name))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(temp, name), data, 0o644); err != nil {
-			return err
+// firstOf returns the first of several programs that is here.
+func firstOf(programs ...string) string {
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err == nil {
+			return p
 		}
 	}
-	fmt.Println("installing the npm packages of testdata/node/package.json")
-	// Without scripts: none of them needs one.
-	if err := quietly(temp, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
-		return err
-	}
-	return os.Rename(temp, dir)
-}
-
-// findNode returns the program of nodeDir and its modules.
-func findNode() (program, modules string, err error) {
-	dir, err := nodeDir()
-	if err != nil {
-		return "", "", err
-	}
-	modules = filepath.Join(dir, "node_modules")
-	if _, err := os.Stat(modules); err != nil {
-		return "", "", errors.New("the npm packages are not installed; go online and run make test-clients again")
-	}
-	programs, err := filepath.Glob(filepath.Join(modules, "node-*", "bin", "node"))
-	if err != nil {
-		return "", "", err
-	}
-	return firstOf(append(programs, "node")...), modules, nil
+	return programs[len(programs)-1]
 }
 
 // quietly runs a command and tells what it printed only if it fails.
 func quietly(dir string, command ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = dir

@@ -3,8 +3,9 @@
 package clients
 
 import (
+	"cmp"
+	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,24 +22,33 @@ import (
 )
 
 // upstream stands in for every host: one listener that has a certificate for any
-// name it is asked for, speaks HTTP/1.1 and HTTP/2, and remembers what it saw.
-// It refuses a matched host's request that comes without the right credential.
+// name it is asked for, speaks HTTP/1.1 and HTTP/2, and one without TLS. It
+// remembers what it saw, and refuses a matched host's request over TLS that comes
+// without the right credential.
 type upstream struct {
-	authority  *certs.Authority // throw-away: the origin's
-	address    string
-	repository string        // of git, bare
-	asked      chan struct{} // for /models, by which a stream goes on
+	authority    *certs.Authority // throw-away: the origin's
+	address      string
+	plainAddress string
+	repositories string // the directory of git's, bare
+	large        *largeFile
+	asked        chan struct{} // for /models, by which a stream of the providers goes on
+	hungUp       chan struct{} // a client has left /forever
 
 	mu       sync.Mutex
+	api      *api        // of the client at work
+	output   *syncBuffer // what it prints
 	requests []request
 }
 
-// request is one that the upstream has seen. The answer is a word that was in
-// the headers of the response.
+// request is one that the upstream has seen.
 type request struct {
-	method, path, host, proto, answer string
+	method, path, host, proto string
 
 	header http.Header
+	answer string // what the client has to print of the response, X-Answer unless told otherwise
+	note   string // the upstream's
+
+	of *http.Request
 }
 
 func (r request) String() string { return r.method + " " + r.path }
@@ -45,7 +56,7 @@ func (r request) String() string { return r.method + " " + r.path }
 // raw is the head of the request as text.
 func (r request) raw() []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s\n", r.method, r.path, r.host)
+	b.WriteString(r.method + " " + r.path + " " + r.host + "\n")
 	r.header.Write(&b)
 	return []byte(b.String())
 }
@@ -53,148 +64,132 @@ func (r request) raw() []byte {
 // bogus reports whether the client's own credential is in the request.
 func (r request) bogus() bool {
 	raw := string(r.raw())
-	for _, form := range forms(bogus) {
-		if strings.Contains(raw, form.text) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(forms(bogus), func(f form) bool { return strings.Contains(raw, f.text) })
 }
 
-// Random, so that no compression hides a lost or doubled byte.
-var (
-	uploadData   = randomBytes(2 << 20) // above git's http.postBuffer
-	downloadData = randomBytes(8 << 20)
-)
-
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	rand.Read(b) // never fails
-	return b
-}
-
-// newUpstream starts it. The repository is in dir.
-func newUpstream(dir string) (*upstream, error) {
+// newUpstream starts it. The repositories are in dir.
+func newUpstream(dir string, large *largeFile) (*upstream, error) {
 	authority, err := certs.New(nil)
 	if err != nil {
 		return nil, err
 	}
-	u := &upstream{authority: authority, asked: make(chan struct{}, 1)}
-	if u.repository, err = newRepository(dir); err != nil {
+	u := &upstream{authority: authority, large: large, api: &example, asked: make(chan struct{}, 1), hungUp: make(chan struct{}, 1)}
+	if u.repositories, err = newRepositories(dir); err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	u.address = l.Addr().String()
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	u.address, u.plainAddress = l.Addr().String(), plain.Addr().String()
 	server := &http.Server{
 		Handler:  u,
 		ErrorLog: log.New(io.Discard, "", 0), // clients that refuse a certificate, on purpose
 		TLSConfig: &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return authority.Leaf(hello.ServerName)
+			return authority.Leaf(cmp.Or(hello.ServerName, "localhost")) // Java names no server without a dot
 		}},
 	}
 	go server.ServeTLS(l, "", "") // as long as the process
+	// Another one: a server that begins without TLS has no HTTP/2 for the listener with it.
+	go (&http.Server{Handler: u}).Serve(plain)
 	return u, nil
 }
 
-// take returns the requests since the last call.
-func (u *upstream) take() []request {
+// begin prepares for a client that prints to output.
+func (u *upstream) begin(a *api, output *syncBuffer) {
+	for _, c := range []chan struct{}{u.asked, u.hungUp} {
+		select {
+		case <-c: // of before
+		default:
+		}
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	requests := u.requests
-	u.requests = nil
-	return requests
+	u.api, u.output, u.requests = a, output, nil
+}
+
+// seen returns the requests since begin.
+func (u *upstream) seen() []request {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.requests)
+}
+
+// change lets f alter what is remembered of a request.
+func (u *upstream) change(r *http.Request, f func(*request)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i := range u.requests {
+		if u.requests[i].of == r {
+			f(&u.requests[i])
+		}
+	}
+}
+
+// note leaves a remark on a request for its check.
+func (u *upstream) note(r *http.Request, text string) {
+	u.change(r, func(seen *request) { seen.note = text })
+}
+
+// shows says what a client has to print of this answer, in place of X-Answer.
+func (u *upstream) shows(r *http.Request, text string) {
+	u.change(r, func(seen *request) { seen.answer = text })
+}
+
+// silent says that clients do not show the head of this answer.
+func (u *upstream) silent(r *http.Request) { u.shows(r, "") }
+
+// printed waits until the client has printed text.
+func (u *upstream) printed(ctx context.Context, text string) error {
+	u.mu.Lock()
+	output := u.output
+	u.mu.Unlock()
+	return output.await(ctx, 0, text)
+}
+
+// awaitHangUp waits for the client to leave; see checkHangUp.
+func (u *upstream) awaitHangUp(r *http.Request) {
+	select {
+	case <-r.Context().Done():
+		select {
+		case u.hungUp <- struct{}{}:
+		default:
+		}
+	case <-time.After(patience):
+		u.note(r, fmt.Sprintf("the client was still there after %v", patience))
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	seen := request{
 		method: r.Method, path: r.URL.Path, host: r.Host, proto: r.Proto,
-		answer: "answer-" + rand.Text(), header: r.Header.Clone(),
+		header: r.Header.Clone(), answer: "answer-" + rand.Text(), of: r,
 	}
 	u.mu.Lock()
 	u.requests = append(u.requests, seen)
+	current := u.api
 	u.mu.Unlock()
+	serve := current.serve // for hosts of nobody
 
 	w.Header().Set("X-Answer", seen.answer)
 	for _, a := range apis {
-		if r.Host == a.host && !a.authorized(r.Header) {
+		if r.Host != a.host {
+			continue
+		}
+		if r.TLS != nil && !a.authorized(r.Header) {
 			http.Error(w, `{"error":{"message":"the credential is wrong"}}`, http.StatusUnauthorized)
 			return
 		}
-	}
-	switch path := strings.TrimPrefix(r.URL.Path, "/v1"); {
-	case path == "/echo":
-		// The whole request, as many a service does it: keybearer masks the secret.
-		writeJSON(w, map[string]any{"host": r.Host, "protocol": r.Proto, "headers": r.Header})
-	case path == "/upload":
-		u.upload(w, r)
-	case path == "/download":
-		w.Write(downloadData)
-	case strings.Contains(path, "/repo.git/"):
-		u.git(w, r)
-	default:
-		u.answer(w, r, path)
-	}
-}
-
-// upload answers with 400 if it did not get what the clients send.
-func (u *upstream) upload(w http.ResponseWriter, r *http.Request) {
-	data, err := io.ReadAll(r.Body)
-	if err != nil || sha256.Sum256(data) != sha256.Sum256(uploadData) {
-		http.Error(w, fmt.Sprintf("%d bytes came of %d, or others: %v", len(data), len(uploadData), err), http.StatusBadRequest)
-		return
-	}
-	writeJSON(w, map[string]int{"bytes": len(data)})
-}
-
-// answer is the AI providers'.
-func (u *upstream) answer(w http.ResponseWriter, r *http.Request, path string) {
-	var question struct{ Stream bool }
-	if r.Method == http.MethodPost {
-		if err := json.NewDecoder(r.Body).Decode(&question); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+		if current.host != a.host {
+			serve = a.serve
 		}
 	}
-	switch answer, ok := answers[path]; {
-	case !ok:
-		http.NotFound(w, r)
-	case question.Stream:
-		u.stream(w, r, answer.events)
-	default:
-		if path == "/models" {
-			select {
-			case u.asked <- struct{}{}:
-			default:
-			}
-		}
-		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, answer.document)
-	}
-}
-
-// stream sends the first event and the others once it is asked for /models,
-// which the client does when it has the first.
-func (u *upstream) stream(w http.ResponseWriter, r *http.Request, events []string) {
-	select {
-	case <-u.asked: // of before
-	default:
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	io.WriteString(w, events[0])
-	http.NewResponseController(w).Flush()
-	select {
-	case <-u.asked:
-	case <-r.Context().Done():
-		return
-	case <-time.After(20 * time.Second):
-		panic(http.ErrAbortHandler) // the client has not seen the event: nor shall it see the end
-	}
-	for _, event := range events[1:] {
-		io.WriteString(w, event)
-	}
+	serve(u, w, r)
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

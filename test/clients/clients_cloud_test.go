@@ -1,0 +1,9 @@
+//go:build clients
+
+package clients
+
+var cloudClients []client
+
+var cloudTools []tool
+
+var cloudAPIs []*api
