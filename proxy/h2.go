@@ -37,6 +37,9 @@ func (h *h2Server) init(p *Proxy) {
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams,
 			MaxReadFrameSize:     maxFrame,
+			// One request whose upstream does not read must not stop the others.
+			MaxReceiveBufferPerStream:     uploadWindow,
+			MaxReceiveBufferPerConnection: uploadWindows,
 		},
 		ConnState: noteState,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {

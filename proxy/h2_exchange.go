@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -30,6 +31,7 @@ type h2 struct {
 	quiet    *time.Timer  // ends the exchange when nothing has moved for too long
 	received atomic.Int64 // bytes of the request's body
 	answered bool         // the final response head has been written
+	wrote    atomic.Bool  // the upstream may have seen the request
 
 	// net/http calls back from goroutines of its own, perhaps after the exchange
 	// is over, when w must not be touched any more.
@@ -63,10 +65,18 @@ func (e *h2) serve() (whole bool) {
 	case e.answered:
 		f := responseFailure(err)
 		e.Error, e.Reason = f.kind, f.reason+", in the middle of the response"
+		if e.isGRPC() {
+			e.endGRPC(f, err)
+			return true
+		}
 		return false
 	}
 	f := fail(err)
 	f.note(&e.Record)
+	if e.isGRPC() {
+		e.endGRPC(f, err)
+		return true
+	}
 	f.serve(e.w)
 	return true
 }
@@ -76,6 +86,20 @@ func (e *h2) end() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.over = true
+	if e.quiet != nil {
+		e.quiet.Stop()
+	}
+}
+
+// moved puts off the end of an exchange in which nothing moves. The transport may
+// read the request's body after the end: the timer must not run again then, and keep
+// all of the exchange for as long.
+func (e *h2) moved() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.over {
+		e.quiet.Reset(streamTimeout)
+	}
 }
 
 func (e *h2) run() error {
@@ -89,7 +113,6 @@ func (e *h2) run() error {
 	ctx, cancel := context.WithCancelCause(e.r.Context())
 	defer cancel(nil)
 	e.quiet = time.AfterFunc(streamTimeout, func() { e.timeOut(cancel) })
-	defer e.quiet.Stop()
 	resp, err := e.roundTrip(out.WithContext(e.withInformational(ctx)))
 	if err == nil {
 		defer resp.Body.Close()
@@ -111,22 +134,32 @@ func (e *h2) timeOut(cancel context.CancelCauseFunc) {
 	}
 }
 
-// roundTrip sends the request. An upstream may end a connection while the request
-// is on its way to it: one without a body or side effects is sent once more.
+// maxUnsent is how many connections are tried that turn out to have ended before
+// anything of the request was sent.
+const maxUnsent = 8
+
+// roundTrip sends the request. An upstream may end a connection while the request is on
+// its way to it: one without a body or side effects is sent once more, and any of which
+// nothing was sent yet goes out on another connection.
 func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
 	key := upstreamKey{client: e.c.client, target: e.target}
-	for again := false; ; again = true {
+	for again, unsent := false, 0; ; {
 		conn, err := e.p.upstreams.http2(out.Context(), key, e.named)
 		if err != nil {
 			return nil, err
 		}
 		e.sent()
+		e.wrote.Store(false)
 		resp, err := conn.RoundTrip(out)
-		if err == nil {
+		switch {
+		case err == nil:
 			return resp, nil
-		}
-		if again || out.Context().Err() != nil || out.Body != http.NoBody || !isIdempotent(out.Method) || e.hasInformed() {
-			return nil, roundTripFailure(err)
+		case out.Context().Err() == nil && !e.wrote.Load() && unsent < maxUnsent:
+			unsent++
+		case again || out.Context().Err() != nil || out.Body != http.NoBody || !isIdempotent(out.Method) || e.hasInformed():
+			return nil, fmt.Errorf("%w: %w", roundTripFailure(err), err)
+		default:
+			again = true
 		}
 	}
 }
@@ -212,16 +245,26 @@ type requestBody struct {
 func (b requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.e.received.Add(int64(n))
-	b.e.quiet.Reset(streamTimeout)
+	b.e.moved()
 	if errors.Is(err, io.EOF) {
 		fieldMap(b.e.r.Trailer).remove(b.e.dropsTrailer)
 	}
 	return n, err
 }
 
-// withInformational passes 1xx responses on.
+// Close leaves the body open for another connection if this one sent nothing.
+func (b requestBody) Close() error {
+	if !b.e.wrote.Load() {
+		return nil
+	}
+	return b.ReadCloser.Close()
+}
+
+// withInformational passes 1xx responses on, and notes that the request is on its way.
 func (e *h2) withInformational(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		// Before RoundTrip returns, unless the context has ended.
+		WroteHeaders: func() { e.wrote.Store(true) },
 		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
 			e.mu.Lock()
 			defer e.mu.Unlock()
@@ -237,36 +280,4 @@ func (e *h2) withInformational(ctx context.Context) context.Context {
 			return nil
 		},
 	})
-}
-
-// fieldMap is a request's fields as admit sees them.
-type fieldMap http.Header
-
-func (m fieldMap) HasField(name, value string) bool {
-	for _, v := range m[textproto.CanonicalMIMEHeaderKey(name)] {
-		if v == value {
-			return true
-		}
-	}
-	return false
-}
-
-func (m fieldMap) count() (n int) {
-	for _, values := range m {
-		n += len(values)
-	}
-	return n
-}
-
-func (m fieldMap) remove(drop func(name string) bool) {
-	for name := range m {
-		if drop(name) {
-			delete(m, name)
-		}
-	}
-}
-
-func (m fieldMap) add(name, value string) {
-	name = textproto.CanonicalMIMEHeaderKey(name)
-	m[name] = append(m[name], value)
 }

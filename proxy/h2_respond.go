@@ -73,7 +73,7 @@ func (e *h2) copyBody(resp *http.Response, n *needles) error {
 	var clean []byte
 	for {
 		got, err := resp.Body.Read(*buf)
-		e.quiet.Reset(streamTimeout)
+		e.moved()
 		content, ended := (*buf)[:got], errors.Is(err, io.EOF)
 		if n != nil {
 			clean = m.write(clean[:0], content)

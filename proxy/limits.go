@@ -31,4 +31,12 @@ const (
 	maxStreams   = 250       // HTTP/2 streams of one client connection
 	maxFrame     = 16 << 10  // bytes of one HTTP/2 frame from a client
 	streamWindow = 512 << 10 // bytes of an HTTP/2 response that wait for a client that does not read
+
+	uploadWindow  = 256 << 10 // bytes of an HTTP/2 request that wait for an upstream that does not read
+	uploadWindows = 4<<20 - 1 // of all requests of a client connection; the most that net/http takes
+
+	// Servers of gRPC end a connection that is pinged more often than every five
+	// minutes (GOAWAY, too_many_pings).
+	pingInterval = 6 * time.Minute
+	pingTimeout  = 15 * time.Second
 )

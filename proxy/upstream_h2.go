@@ -39,8 +39,8 @@ func (u *upstreams) initTransport() {
 		IdleConnTimeout:    idleTimeout,
 		Protocols:          new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
-			SendPingTimeout: 30 * time.Second,
-			PingTimeout:     15 * time.Second,
+			SendPingTimeout: pingInterval,
+			PingTimeout:     pingTimeout,
 			// Not per connection: there a few clients that do not read would stop
 			// the others.
 			MaxReceiveBufferPerStream: streamWindow,

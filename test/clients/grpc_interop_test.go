@@ -38,13 +38,6 @@ var moreCases = []string{
 	"many_streams", "many_cancellations", "many_deadlines", "client_does_not_read", "server_does_not_read",
 }
 
-// interopKnown are cases that fail behind keybearer and not without it, the first not
-// in every run, with the reason.
-var interopKnown = map[string]string{
-	"many_deadlines":       "the server resets a call whose time is up, and a reset becomes a 502 and with it UNAVAILABLE: roundTripFailure in proxy/h2_exchange.go",
-	"server_does_not_read": "one MB of requests that nobody reads stops all requests of the connection: MaxReceiveBufferPerConnection in proxy/h2.go",
-}
-
 // TestGRPCInterop makes each call through keybearer serve, with a bogus credential: the
 // server refuses what comes without the injected one. Seen red: a rule that injects
 // another header.
@@ -182,9 +175,6 @@ func (i *interop) play(t *testing.T, c call, name string) {
 	}
 	if err == nil {
 		return
-	}
-	if reason := interopKnown[name]; reason != "" {
-		t.Skip(reason)
 	}
 	host, port, _ := net.SplitHostPort(i.address)
 	direct := "and so without keybearer"
