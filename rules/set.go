@@ -109,6 +109,10 @@ func (s *Set) decide(t Target, plaintext bool) Decision {
 		d.Verdict, d.Reason = Intercept, rule.reason
 	default:
 		d.Verdict, d.Reason = s.unmatched, "no rule names this host and port"
+		if rule, _ := s.hosts.find(t, true); rule != nil {
+			// Some clients open a tunnel even for http://, and wonder.
+			d.Reason = "plaintext_not_injected: " + rule.reason + " does not act in a tunnel to port 80"
+		}
 	}
 	return d
 }

@@ -95,7 +95,13 @@ func TestDecide(t *testing.T) {
 	}
 	for _, unnamed := range []string{"plain.example.org:80", "other.org:443", "api.example.com:80", "api.example.com:8080", "localhost:22", "10.0.0.2:443", "10.2.0.1:443", "corp:443"} {
 		t.Run(unnamed, func(t *testing.T) {
-			const reason = "no rule names this host and port"
+			reason := "no rule names this host and port"
+			switch unnamed { // a rule names these for http://
+			case "plain.example.org:80":
+				reason = "plaintext_not_injected: rule plain does not act in a tunnel to port 80"
+			case "api.example.com:80":
+				reason = "plaintext_not_injected: rule api does not act in a tunnel to port 80"
+			}
 			if got, want := tunnel.Decide(target(t, unnamed)), (Decision{Tunnel, reason, false}); got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
