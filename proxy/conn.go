@@ -29,6 +29,7 @@ type clientConn struct {
 	name    string       // the target's, for records
 	named   bool         // the operator named the target
 	leaf    *tls.Certificate
+	version uint16 // of TLS, once its handshake has ended
 	dialErr atomic.Pointer[failure]
 
 	stranger *stranger // nil if it is not known who the client is
@@ -158,7 +159,7 @@ func (c *clientConn) refuseHead(w *wire, err error) {
 	default:
 		f = failMalformed.because("the connection ended inside a request head")
 	}
-	r := c.p.begin(c.remote)
+	r := c.begin()
 	defer c.p.emit(&r)
 	if c.target != (rules.Target{}) {
 		r.Target, r.Verdict = c.name, rules.Intercept
@@ -190,7 +191,7 @@ func (c *clientConn) linger(w *wire) {
 // linger would be to keep the connection.
 func (c *clientConn) turnAway(f *failure) {
 	defer c.Close()
-	r := c.p.begin(c.remote)
+	r := c.begin()
 	defer c.p.emit(&r)
 	f.note(&r)
 	c.Conn.SetDeadline(time.Now().Add(turnAwayTimeout))
@@ -207,7 +208,7 @@ func (c *clientConn) contain() {
 	}
 	c.kill()
 	defer func() { recover() }() // it may be Emit that does not work
-	r := c.p.begin(c.remote)
+	r := c.begin()
 	failInternal.note(&r)
 	c.p.emit(&r)
 }
@@ -215,7 +216,7 @@ func (c *clientConn) contain() {
 // connect serves a CONNECT request. It reports whether the connection was handed
 // over to another goroutine, which will close it.
 func (c *clientConn) connect(req *http1.Request) (handedOver bool) {
-	r := c.p.begin(c.remote)
+	r := c.begin()
 	r.Method = "CONNECT"
 	target, err := rules.ParseTarget(req.Target, 0)
 	f, framingErr := req.Framing()

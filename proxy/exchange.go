@@ -58,6 +58,7 @@ func (x *exchange) admit(policy *Policy, r request, h fields) error {
 	}
 	switch match.Outcome {
 	case rules.Matched:
+		x.Reason = "" // the rule is told; that of the connection may be another
 		return x.inject(policy.actions[match.Rule], h)
 	case rules.AmbiguousPath:
 		return &failAmbiguous

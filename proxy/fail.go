@@ -42,6 +42,8 @@ var (
 		"name a host and a port between 1 and 65535, as in CONNECT api.example.com:443"}
 	failNotProxy = failure{400, "http_request_error", "this is a forward proxy, not a web server",
 		"set HTTPS_PROXY and HTTP_PROXY to this address instead of opening it; see keybearer env"}
+	failNotTunnelled = failure{400, "http_request_error", "the client asks for an https:// URL without CONNECT",
+		"use a client that opens a tunnel (axios does from 1.16.1 on), or one with an agent that does: what it sends now, anybody on the way can read"}
 	failCredentials = failure{407, "http_request_denied", "this proxy wants credentials",
 		"put the username and password of client_auth into the proxy's URL, http://USER:PASSWORD@HOST:PORT"}
 	failUser = failure{403, "http_request_denied", "this proxy serves one user of this machine only",

@@ -108,6 +108,7 @@ func TestRefuseOuter(t *testing.T) {
 		{"origin form", "GET / HTTP/1.1\r\nHost: api.test\r\n\r\n", config(), notProxy},
 		{"asterisk form", "OPTIONS * HTTP/1.1\r\nHost: api.test\r\n\r\n", config(), notProxy},
 		{"lower-case connect", "connect api.test:443 HTTP/1.1\r\nHost: api.test\r\n\r\n", config(), notProxy},
+		{"https without CONNECT", "GET HTTPS://api.test/ HTTP/1.1\r\nHost: api.test\r\n\r\n", config(), refusal{400, "http_request_error", "opens a tunnel"}},
 		{"ftp", "GET ftp://api.test/ HTTP/1.1\r\nHost: api.test\r\n\r\n", config(), notProxy},
 		{"bare line feed", "CONNECT api.test:443 HTTP/1.1\nHost: api.test:443\n\n", config(), malformed},
 		{"folded field", "CONNECT api.test:443 HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", config(), malformed},

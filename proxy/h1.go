@@ -40,6 +40,8 @@ func (s *h1) forward() (again bool) {
 	authority, path, ok := cutAbsolute(s.req.Target)
 	target, err := rules.ParseTarget(authority, 80)
 	switch {
+	case !ok && hasScheme(s.req.Target, "https"):
+		return s.refuseEarly(&failNotTunnelled)
 	case !ok:
 		return s.refuseEarly(&failNotProxy)
 	case err != nil:
@@ -89,7 +91,7 @@ func (s *h1) serve(target rules.Target, name string) (again bool) {
 }
 
 // begin opens the exchange's record.
-func (s *h1) begin() { s.Record = s.p.begin(s.c.remote) }
+func (s *h1) begin() { s.Record = s.c.begin() }
 
 // admit checks the request and makes it ready to be sent.
 func (s *h1) admit() (http1.Framing, error) {

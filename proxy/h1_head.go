@@ -10,11 +10,10 @@ import (
 // cutAbsolute splits the absolute form of a request target (RFC 9112 section
 // 3.2.2), scheme http, into authority and path with query.
 func cutAbsolute(target string) (authority, path string, ok bool) {
-	const scheme = "http://"
-	if len(target) < len(scheme) || !strings.EqualFold(target[:len(scheme)], scheme) {
+	if !hasScheme(target, "http") {
 		return "", "", false
 	}
-	rest := target[len(scheme):]
+	rest := target[len("http://"):]
 	end := strings.IndexAny(rest, "/?")
 	switch {
 	case end < 0:
@@ -23,6 +22,11 @@ func cutAbsolute(target string) (authority, path string, ok bool) {
 		return rest[:end], "/" + rest[end:], true
 	}
 	return rest[:end], rest[end:], true
+}
+
+func hasScheme(target, scheme string) bool {
+	found, _, ok := strings.Cut(target, "://")
+	return ok && strings.EqualFold(found, scheme)
 }
 
 // wantsWebSocket reports whether the client asks for one, with no body: Java's

@@ -30,7 +30,9 @@ func (c *clientConn) intercept(r *Record) (handedOver bool) {
 	}
 	c.Conn.SetDeadline(time.Time{})
 	c.stranger.accepted()
-	if conn.ConnectionState().NegotiatedProtocol == protoHTTP2 {
+	state := conn.ConnectionState()
+	c.version = state.Version
+	if state.NegotiatedProtocol == protoHTTP2 {
 		return c.p.h2.serve(conn)
 	}
 	go c.serveIntercepted(conn)

@@ -71,7 +71,7 @@ func TestRefusePlain(t *testing.T) {
 		config    rules.Config
 		want      refusal
 	}{
-		{"https", get("https://other.test/"), config(), notProxy},
+		{"https", get("https://other.test/"), config(), refusal{400, "http_request_error", "opens a tunnel"}},
 		{"websocket scheme", get("ws://other.test/"), config(), notProxy},
 		{"origin form", get("/"), config(), notProxy},
 		{"no host", "GET http:///x HTTP/1.1\r\nHost: other.test\r\n\r\n", config(), badTarget},

@@ -16,6 +16,7 @@ type Record struct {
 	Client   string // the client's address, host:port
 	Target   string // host:port, "" if the client named none that is valid
 	Protocol string // "tunnel", "http/1.1", "h2"; "" when refused before any
+	TLS      uint16 // version of TLS with the client, as in crypto/tls; 0 if keybearer did not terminate it
 	Verdict  rules.Verdict
 
 	Method   string   // "CONNECT" for a tunnel
@@ -32,8 +33,8 @@ type Record struct {
 }
 
 // begin opens a record; the caller emits it in a defer.
-func (p *Proxy) begin(client string) Record {
-	return Record{ID: p.recordID.Add(1), Start: time.Now(), Client: client}
+func (c *clientConn) begin() Record {
+	return Record{ID: c.p.recordID.Add(1), Start: time.Now(), Client: c.remote, TLS: c.version}
 }
 
 func (p *Proxy) emit(r *Record) {

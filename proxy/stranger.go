@@ -108,7 +108,7 @@ func (c *clientConn) leave() {
 		return
 	}
 	defer func() { recover() }() // of Emit: see contain
-	r := c.p.begin(c.remote)
+	r := c.begin()
 	r.Target, r.Verdict, r.Method, r.Error = c.name, rules.Intercept, "CONNECT", "tls_protocol_error"
 	r.Reason = s.process + " closed the connection right after the TLS handshake, without a request; it does not seem to trust keybearer's CA: " + s.advice
 	c.p.emit(&r)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -20,8 +21,15 @@ func (p *patient) usedProxy() (found, cure string) {
 		return "it used the proxy, but not for " + p.host.Host(),
 			fmt.Sprintf("It called %s. Name one of these with --host, or put {url} into its arguments.", strings.Join(p.elsewhere, ", "))
 	}
-	return "it did not use the proxy", "Its environment had HTTPS_PROXY, HTTP_PROXY and the variables of common clients, see keybearer env.\n" +
+	found = "it did not use the proxy"
+	cure = "Its environment had HTTPS_PROXY, HTTP_PROXY and the variables of common clients, see keybearer env.\n" +
 		proxyAdvice(p.args[0]) + "\nIf it calls another host than " + p.host.Host() + ", name that one with --host, or put {url} into its arguments."
+	if ended, why := p.endedWell(); why != "" { // perhaps before it would have called anything
+		found += ": " + ended
+		cure += "\nIf it ended before it called anything, what it printed is above. One that wants a key to start may have any,\n" +
+			"as in API_KEY=none keybearer doctor -- " + p.args[0] + "."
+	}
+	return found, cure
 }
 
 func (p *patient) trustedCA() (found, cure string) {
@@ -42,7 +50,7 @@ func (p *patient) spoke() (found, cure string) {
 		if e.Protocol == "h2" {
 			name = "HTTP/2"
 		}
-		if !slices.Contains(protocols, name) {
+		if name += " over " + tls.VersionName(e.TLS); !slices.Contains(protocols, name) {
 			protocols = append(protocols, name)
 		}
 	}

@@ -20,7 +20,7 @@ func BenchmarkLog(b *testing.B) {
 		ID: 123456, Start: time.Now(), Duration: 1500 * time.Microsecond,
 		Client: "127.0.0.1:40000", Target: "api.example.com:443", Protocol: "http/1.1", Verdict: rules.Intercept,
 		Method: "GET", Path: "/v1/chat/completions", Rule: "api", Injected: []string{"Authorization"},
-		Status: 200, BytesReceived: 3, BytesSent: 5, Reason: "rule api",
+		Status: 200, BytesReceived: 3, BytesSent: 5,
 	}
 	b.ReportAllocs()
 	for b.Loop() {
