@@ -110,7 +110,7 @@ func (st *Store) namedSource(name string, s Source) (source, error) {
 	case !validName(name):
 		return nil, &Error{name, "secrets entry", badName}
 	case s.Env != "" && s.File == "":
-		return variable{st.environ, s.Env}, nil
+		return variable{environ: st.environ, name: s.Env}, nil
 	case s.File != "" && s.Env == "":
 		return file{path: s.File}, nil
 	}
@@ -152,7 +152,7 @@ func (st *Store) source(name string) source {
 	if _, ok := st.envFile.values[name]; ok {
 		return dotenvEntry{st.envFile, name}
 	}
-	return variable{st.environ, name}
+	return variable{st.environ, name, st.dir}
 }
 
 // minContained is the length from which on a secret is also looked for inside

@@ -102,6 +102,9 @@ func TestLookupNoFallThrough(t *testing.T) {
 			t.Errorf("%s = %q, want an error", name, got)
 		}
 	}
+	if got := lookup(t, st, "NOWHERE"); !strings.Contains(got, dir+" has no file NOWHERE") {
+		t.Errorf("a secret that is nowhere: %q, want to be told of both places", got)
+	}
 
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)

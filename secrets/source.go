@@ -40,14 +40,18 @@ func parseEnviron(pairs []string) environment {
 type variable struct {
 	environ environment
 	name    string
+	dir     string // which was asked first, and has no such file; "" if none was
 }
 
 func (v variable) read() (string, string) {
 	text, ok := v.environ[v.name]
-	if !ok {
-		return "", "not set; export it, or name another place in the secrets section"
+	switch {
+	case ok:
+		return text, ""
+	case v.dir != "":
+		return "", "not set, and " + v.dir + " has no file " + v.name + "; write that file, or export the variable"
 	}
-	return text, ""
+	return "", "not set; export it, or name another place in the secrets section"
 }
 
 func (v variable) mode() (fs.FileMode, bool) { return 0, false }

@@ -93,6 +93,10 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	}
 	p.UpstreamProxy = via
 	p.SetPolicy(policy)
+	files, err := o.writeFiles(c, p.Authority, rootsPEM, logger)
+	if err != nil {
+		return err
+	}
 
 	// From here on signals are ours: one that comes early must not be lost.
 	signals := make(chan os.Signal, 4)
@@ -103,17 +107,8 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("%w; end what listens there, or give another address with --listen", err)
 	}
-	defer l.Close()
-	// Whoever has the files already need not wait until they are written: making the
-	// trust store for Java takes longer than all that came before.
-	served := make(chan error, 1)
-	go func() { served <- p.Serve(l) }()
-	files, err := o.writeFiles(c, p.Authority, rootsPEM, logger)
-	if err != nil {
-		return err
-	}
 	fmt.Fprintf(cmd.OutOrStdout(), "keybearer listens on %s, CA %s, %s\n", l.Addr(), files.ca, count(c.Set.Rules()))
-	return o.attend(p, served, signals, &reloader{options: o, started: c.Settings, proxy: p, logger: logger})
+	return o.attend(p, l, signals, &reloader{options: o, started: c.Settings, proxy: p, logger: logger})
 }
 
 // newProxy returns a proxy without a policy, and the roots of upstream_ca, which its
@@ -184,7 +179,9 @@ func (o *serveOptions) checkListen(c *config.Config) error {
 }
 
 // attend serves until the listener fails or a signal ends it.
-func (o *serveOptions) attend(p *proxy.Proxy, served <-chan error, signals <-chan os.Signal, r *reloader) error {
+func (o *serveOptions) attend(p *proxy.Proxy, l net.Listener, signals <-chan os.Signal, r *reloader) error {
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(l) }()
 	for {
 		select {
 		case err := <-served:

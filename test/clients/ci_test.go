@@ -120,6 +120,12 @@ keybearer() {
 	*) command keybearer "$command" "$@" ;;
 	esac
 }
+exec() { # knows no functions
+	case $1 in
+	keybearer) "$@"; exit ;;
+	*) builtin exec "$@" ;;
+	esac
+}
 `
 
 // checkOut puts the source of keybearer where actions/checkout would.
