@@ -33,6 +33,7 @@ func (c *clientConn) intercept(r *Record) (handedOver bool) {
 	state := conn.ConnectionState()
 	c.version = state.Version
 	if state.NegotiatedProtocol == protoHTTP2 {
+		c.idle.Store(true) // until the preface, see noteState: net/http waits 10 s for it
 		return c.p.h2.serve(conn)
 	}
 	go c.serveIntercepted(conn)

@@ -37,6 +37,7 @@ type strangers struct {
 
 	mu      sync.Mutex
 	trusted map[string]struct{} // processes
+	open    map[string]int      // connections of a process
 }
 
 const (
@@ -61,7 +62,14 @@ func (p *Proxy) meet(c *clientConn) *stranger {
 	if process == "" {
 		return nil
 	}
-	return &stranger{process: printable(process), advice: advice}
+	s := &stranger{process: printable(process), advice: advice}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open == nil {
+		g.open = make(map[string]int)
+	}
+	g.open[s.process]++
+	return s
 }
 
 // accepted says that TLS is ready.
@@ -89,29 +97,41 @@ func (c *clientConn) trusts() {
 // sent the preface of HTTP/2.
 func noteState(conn net.Conn, state http.ConnState) {
 	if state == http.StateActive {
-		conn.(*tls.Conn).NetConn().(*socket).Conn.(*clientConn).trusts()
+		c := conn.(*tls.Conn).NetConn().(*socket).Conn.(*clientConn)
+		c.idle.Store(false)
+		c.trusts()
 	}
 }
 
 // leave is called when the connection ends. Of a client that went away right after
-// the handshake, without a word, it emits a record; but not if that process has spoken
-// on another connection: programs open more than they need, too.
+// the handshake, without a word, it emits a record; but not if another connection of
+// that process has spoken, or still may: programs open more than they need, too.
 func (c *clientConn) leave() {
-	s, g := c.stranger, &c.p.strangers
-	if s == nil || s.since.IsZero() || s.spoke.Load() || time.Since(s.since) > turnedAway || c.p.draining.Load() {
+	s := c.stranger
+	if s == nil || !c.p.strangers.ended(s.process) {
 		return
 	}
-	g.mu.Lock()
-	_, known := g.trusted[s.process]
-	g.mu.Unlock()
-	if known {
+	if s.since.IsZero() || s.spoke.Load() || time.Since(s.since) > turnedAway || c.p.draining.Load() {
 		return
 	}
 	defer func() { recover() }() // of Emit: see contain
 	r := c.begin()
 	r.Target, r.Verdict, r.Method, r.Error = c.name, rules.Intercept, "CONNECT", "tls_protocol_error"
-	r.Reason = s.process + " closed the connection right after the TLS handshake, without a request; it does not seem to trust keybearer's CA: " + s.advice
+	r.Reason = s.process + " closed the connection right after the TLS handshake, without a request; if it does not trust keybearer's CA: " + s.advice
 	c.p.emit(&r)
+}
+
+// ended says that a connection of a process has ended. It reports whether that was
+// its last one, and none has spoken.
+func (g *strangers) ended(process string) (silent bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open[process]--; g.open[process] > 0 {
+		return false
+	}
+	delete(g.open, process)
+	_, known := g.trusted[process]
+	return !known
 }
 
 // handshakeReason says in words why the client's side of a TLS handshake failed.

@@ -130,6 +130,29 @@ func TestStrangerNoMore(t *testing.T) {
 	})
 }
 
+// A browser opens two connections at once and ends the one that it does not need, maybe
+// before it has sent anything on the other.
+//
+// Seen red: with ended reporting !known alone.
+func TestStrangerSpare(t *testing.T) {
+	overBoth(t, func(t *testing.T, http2 bool) {
+		upstream := serveRaw(t, "api.test", protocolsOf(http2), func(conn net.Conn) { io.Copy(io.Discard, conn) })
+		f := startWith(t, config(), map[string]string{"api.test:443": upstream.addr}, func(p *Proxy) { p.Identify = identified })
+		conn, spare := f.connect("api.test:443"), f.connect("api.test:443")
+		shake(t, f, conn, protocolsOf(http2)...)
+		shake(t, f, spare, protocolsOf(http2)...)
+		spare.Close()
+		f.await(func() bool { return f.proxy.open.each(func(*clientConn) {}) == 1 })
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, r := range f.records {
+			if strings.Contains(r.Reason, "right after the TLS handshake") {
+				t.Errorf("record %+v, while the other connection may still speak", r)
+			}
+		}
+	})
+}
+
 // However many connections come, few of their clients are asked for: a client waits
 // for that, and it takes time.
 func TestStrangersBounded(t *testing.T) {

@@ -20,11 +20,18 @@ func identify(conn net.Conn) (process, advice string) {
 	if err != nil {
 		return "", ""
 	}
-	return fmt.Sprintf("%s (pid %d)", name, pid), "set " + trustVariables(name) + " to what keybearer env prints"
+	return fmt.Sprintf("%s (pid %d)", name, pid), trustAdvice(name)
 }
 
-// trustVariables names the variables that make a program trust the CA, out of all
-// those that keybearer env prints.
+// trustAdvice says what makes a program trust the CA: a variable, out of all those
+// that keybearer env prints, or what to do where there is none.
+func trustAdvice(program string) string {
+	if strings.HasPrefix(strings.ToLower(program), "chrom") {
+		return "import the certificate that keybearer ca path names into its database with certutil"
+	}
+	return "set " + trustVariables(program) + " to what keybearer env prints"
+}
+
 func trustVariables(program string) string {
 	for _, kind := range trust {
 		for name := range strings.FieldsSeq(kind.programs) {
@@ -50,5 +57,6 @@ var trust = []struct{ programs, variables string }{
 	{"perl*", "PERL_LWP_SSL_CA_FILE or SSL_CERT_FILE"},
 	{"nix*", "NIX_SSL_CERT_FILE"},
 	{"erl* beam* elixir* mix", "HEX_CACERTS_PATH"},
-	{"ruby* bundle* gem* php* go gh docker* kubectl* helm*", "SSL_CERT_FILE"},
+	{"php*", "PHP_INI_SCAN_DIR"},
+	{"ruby* bundle* gem* go gh docker* kubectl* helm*", "SSL_CERT_FILE"},
 }

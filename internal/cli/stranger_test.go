@@ -44,15 +44,18 @@ func TestStrangerInLog(t *testing.T) {
 	}
 }
 
-func TestTrustVariables(t *testing.T) {
+func TestTrustAdvice(t *testing.T) {
 	for program, want := range map[string]string{
 		"python3.13": "SSL_CERT_FILE and REQUESTS_CA_BUNDLE", "Python": "SSL_CERT_FILE and REQUESTS_CA_BUNDLE",
 		"node": "NODE_EXTRA_CA_CERTS", "java": "JAVA_TOOL_OPTIONS", "git-remote-https": "GIT_SSL_CAINFO",
 		"curl": "CURL_CA_BUNDLE", "cargo": "CARGO_HTTP_CAINFO", "ruby3.1": "SSL_CERT_FILE",
 		"go": "SSL_CERT_FILE", "gopher": "SSL_CERT_FILE, or the variable of its own that it has for that,",
 	} {
-		if got := trustVariables(program); got != want {
+		if got := trustAdvice(program); got != "set "+want+" to what keybearer env prints" {
 			t.Errorf("%s: %s, want %s", program, got, want)
 		}
+	}
+	if got := trustAdvice("chromium"); !strings.Contains(got, "certutil") {
+		t.Errorf("chromium reads no variable, and is told: %s", got)
 	}
 }

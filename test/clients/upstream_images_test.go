@@ -24,22 +24,44 @@ import (
 	"sync"
 )
 
-// images passes the requests on to theRegistry, and moves the blobs of the
-// repository moved to another host, as registries do that keep them in a bucket.
-// A host that gets no credential of keybearer's asks for one.
+// images is a registry. It moves the blobs of the repository moved to another host, as
+// registries do that keep them in a bucket. Where keybearer adds no credential it asks
+// for one.
 func (u *upstream) images(w http.ResponseWriter, r *http.Request) {
+	u.remember(r)
 	blob := strings.HasPrefix(r.URL.Path, "/v2/moved/blobs/")
+	injected := r.Host == imagesHost && r.TLS != nil
 	switch _, _, ok := r.BasicAuth(); {
-	case r.Host == imagesHost && blob:
+	case injected && blob:
 		http.Redirect(w, r, "https://"+unmatchedHost+r.URL.RequestURI(), http.StatusTemporaryRedirect)
-		u.remember(r)
-		return
-	case r.Host != imagesHost && !blob && !ok:
+	case !injected && !blob && !ok:
 		u.note(r, challenged)
 		w.Header().Set("WWW-Authenticate", `Basic realm="images"`)
 		http.Error(w, "who are you?", http.StatusUnauthorized)
-		return
+	default:
+		u.askRegistry(w, r)
 	}
+}
+
+// tokens is the same registry at a host that wants a token of another one, tokensHost,
+// as Docker Hub does.
+func (u *upstream) tokens(w http.ResponseWriter, r *http.Request) {
+	u.remember(r)
+	switch {
+	case r.Host == tokensHost:
+		writeJSON(w, map[string]any{"token": shortLived, "expires_in": 300})
+	case r.Header.Get("Authorization") != "Bearer "+shortLived:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="https://`+tokensHost+`/token",service="images"`)
+		http.Error(w, "who are you?", http.StatusUnauthorized)
+	default:
+		u.askRegistry(w, r)
+	}
+}
+
+const shortLived = "a-token-for-five-minutes"
+
+// askRegistry passes a request on to theRegistry.
+func (u *upstream) askRegistry(w http.ResponseWriter, r *http.Request) {
 	registry, err := theRegistry()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -58,20 +80,19 @@ func (u *upstream) images(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case response.StatusCode == http.StatusCreated && r.URL.Query().Has("mount"):
 				u.note(r, mounted)
-			case response.StatusCode < 300 && body.n >= largeSize:
-				u.note(r, stored)
+			case response.StatusCode == http.StatusAccepted && body.n > 1<<20:
+				u.note(r, piece)
 			}
 			return nil
 		},
 	}).ServeHTTP(w, r)
-	u.remember(r)
 }
 
-// What images notes.
+// What they note.
 const (
 	challenged = "was told to say who it is"
 	mounted    = "took a blob from another repository"
-	stored     = "brought the large layer in one piece"
+	piece      = "brought a large piece of a layer"
 )
 
 // countingReader counts what is read.
@@ -86,7 +107,8 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// remember takes from the path what is another in each run.
+// remember takes from the path what is another in each run, before the client has an
+// answer and may be gone.
 func (u *upstream) remember(r *http.Request) {
 	u.change(r, func(seen *request) {
 		for _, name := range varying {
@@ -131,14 +153,34 @@ func inAnyOrder() map[string]func(outcome) error {
 	return checks
 }
 
-// checkNoted: what is to happen at least once did.
-func checkNoted(note string) func(outcome) error {
+// checkCopied: what was pulled in the end is what was there at first, and the copy
+// took its layer from the other repository.
+func checkCopied(o outcome) error {
+	if o.noted(mounted) == 0 {
+		return fmt.Errorf("no request %s", mounted)
+	}
+	return checkDownload(o)
+}
+
+// checkPieces: the large layer came in so many.
+func checkPieces(want int) func(outcome) error {
 	return func(o outcome) error {
-		if !slices.ContainsFunc(o.requests, func(r request) bool { return r.note == note }) {
-			return fmt.Errorf("no request %s", note)
+		if got := o.noted(piece); got != want {
+			return fmt.Errorf("%d requests %s, want %d", got, piece, want)
 		}
 		return nil
 	}
+}
+
+// noted counts requests with the note.
+func (o outcome) noted(note string) int {
+	n := 0
+	for _, r := range o.requests {
+		if r.note == note {
+			n++
+		}
+	}
+	return n
 }
 
 // theRegistry starts the program in the module registry, once for all scenes, and

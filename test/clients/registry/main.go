@@ -1,7 +1,7 @@
 // Program registry is a registry of container images, of the distribution project,
 // for the tests of keybearer. It keeps them in the directory that it is given, asks
 // for no credential, prints the address that it listens on, on loopback without TLS,
-// and ends when its standard input does.
+// and ends when its standard input does. Without a directory it prints its version.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
@@ -21,7 +22,8 @@ import (
 
 func main() {
 	if len(os.Args) != 2 {
-		log.Fatal("usage: registry DIRECTORY")
+		fmt.Println(version())
+		return
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -34,6 +36,17 @@ func main() {
 	}()
 	fmt.Println(l.Addr())
 	log.Fatal(http.Serve(l, app))
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/distribution/distribution/v3" {
+				return "distribution " + m.Version
+			}
+		}
+	}
+	return "distribution, of a version that is not known"
 }
 
 func settings(dir string) *configuration.Configuration {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# images.sh crane|skopeo MODE BASE: what people do with a registry of container images at
+# images.sh crane|regctl|skopeo MODE BASE: what people do with a registry of container images at
 # BASE, see ../../upstream_images_test.go.
 #
 #	get             show the manifest of small
@@ -8,7 +8,8 @@
 #	large-download  pull large
 #	redirect        pull moved, whose blobs are at another host
 set -eu
-program=$1 mode=$2 host=${3#*://}
+program=$1 mode=$2 base=$3
+host=${base#*://}
 new=new-$$-$(date +%s%N) # in each run, or the registry has what is to be pushed
 
 export DOCKER_CONFIG="$PWD" REGISTRY_AUTH_FILE="$PWD/config.json" CONTAINERS_REGISTRIES_CONF=/dev/null
@@ -18,11 +19,13 @@ cat >config.json <<END
 END
 
 crane() { "$(dirname "$NODE_PATH")/crane" --verbose "$@"; }
+regctl() { "$(dirname "$NODE_PATH")/regctl" "$@"; }
 skopeo() { command skopeo --debug --insecure-policy --override-os linux --override-arch amd64 "$@"; }
 
 show() {
 	case $program in
 	crane) crane manifest "$1" ;;
+	regctl) regctl manifest get --format raw-body "$1" ;;
 	skopeo) skopeo inspect --raw "docker://$1" ;;
 	esac
 }
@@ -30,6 +33,7 @@ show() {
 pull() {
 	case $program in
 	crane) crane pull --format oci "$1" "$2" ;;
+	regctl) regctl image copy "$1" "ocidir://$2:latest" ;;
 	skopeo) skopeo copy "docker://$1" "oci:$2:latest" ;;
 	esac
 }
@@ -37,6 +41,7 @@ pull() {
 push() {
 	case $program in
 	crane) crane push "$1" "$2" ;;
+	regctl) regctl image copy "ocidir://$1:latest" "$2" ;;
 	skopeo) skopeo copy "oci:$1:latest" "docker://$2" ;;
 	esac
 }
@@ -44,6 +49,7 @@ push() {
 copy() {
 	case $program in
 	crane) crane copy "$1" "$2" ;;
+	regctl) regctl image copy "$1" "$2" ;;
 	skopeo) skopeo copy "docker://$1" "docker://$2" ;;
 	esac
 }
@@ -56,6 +62,12 @@ unpack() {
 	return 1
 }
 
+if [ "$program" = regctl ]; then
+	tls=enabled
+	if [ "$base" != "https://$host" ]; then tls=disabled; fi
+	regctl registry set --skip-check --tls "$tls" --blob-max 1048576 --blob-chunk 16777216 "$host" # four pieces of large
+fi
+
 case $mode in
 get) show "$host/small" ;;
 all)
@@ -67,6 +79,7 @@ all)
 	;;
 large-upload)
 	pull "$host/large" large
+	export XDG_DATA_HOME="$PWD/elsewhere" # or skopeo has the registry copy what it has
 	push large "$host/$new"
 	;;
 large-download)
