@@ -13,7 +13,8 @@ type exchange struct {
 	target    rules.Target
 	named     bool
 	plaintext bool
-	action    *action // what the rule that matched does; nil if none did
+	action    *action  // what the rule that matched does; nil if none did
+	hidden    *needles // see hide
 }
 
 // request is what admit needs to know of a request head.
@@ -153,10 +154,25 @@ func isAcceptEncoding(name string) bool { return strings.EqualFold(name, "Accept
 // needles returns what must not come back in the response's head, nil if
 // anything may.
 func (x *exchange) needles() *needles {
-	if x.action == nil || x.action.scrub == rules.ScrubOff {
+	switch {
+	case x.hidden != nil:
+		return x.hidden
+	case x.action == nil || x.action.scrub == rules.ScrubOff:
 		return nil
 	}
 	return x.action.needles()
+}
+
+// hide has the credentials of the upstream proxy not come back either, whatever the
+// rule says of its own: such proxies quote requests on their pages of errors.
+func (x *exchange) hide(credentials []string) {
+	if len(credentials) == 0 {
+		return
+	}
+	if x.action != nil && x.action.scrub != rules.ScrubOff {
+		credentials = slices.Concat(credentials, x.action.secret)
+	}
+	x.hidden = newNeedles(credentials)
 }
 
 // bodyNeedles returns what must not come back in a body with these fields, nil
@@ -165,12 +181,12 @@ func (x *exchange) needles() *needles {
 func (x *exchange) bodyNeedles(mediaTypes, codings []string) (*needles, error) {
 	n := x.needles()
 	text := len(mediaTypes) == 0 || slices.ContainsFunc(mediaTypes, isText)
-	if n == nil || x.action.scrub == rules.ScrubText && !text {
+	if whole := x.action != nil && x.action.scrub == rules.ScrubAll; n == nil || !whole && !text {
 		return nil, nil
 	}
 	if slices.ContainsFunc(codings, isCoded) {
 		return nil, failProtocol.because("the upstream encoded the response although it was asked not to, " +
-			"so it cannot be searched for the secret (the rule may say scrub_responses: off)")
+			"so it cannot be searched for the secret (a rule may say scrub_responses: off for its own)")
 	}
 	return n, nil
 }

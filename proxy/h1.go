@@ -168,6 +168,9 @@ var errNoResponse = errors.New("no response")
 // roundTrip sends the request on up and reads responses until the final one,
 // whose head it leaves in s.resp.
 func (s *h1) roundTrip(up *upstream, framing http1.Framing) error {
+	if up.via != nil {
+		s.hide(up.via.secret)
+	}
 	if err := s.upload.start(up, framing); err != nil {
 		return err
 	}

@@ -28,7 +28,8 @@ type action struct {
 	err    error                  // why the rule cannot act; its requests are refused
 
 	scrub   rules.Scrub
-	needles func() *needles // what must not come back; made when it is first needed
+	secret  []string        // what must not come back
+	needles func() *needles // the same, made ready to search for when it is first needed
 }
 
 // SecretError says that a rule cannot act, or clients cannot be told apart,
@@ -82,6 +83,7 @@ func newAction(rule *rules.Rule, lookup func(name string) (secrets.Value, error)
 	if a.err = x.err(); a.err != nil {
 		a.fields, secret = nil, nil // nothing half-expanded stays around
 	}
+	a.secret = secret
 	a.needles = sync.OnceValue(func() *needles { return newNeedles(secret) })
 	return a
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,16 +50,19 @@ func (v *UpstreamProxy) Check() error {
 }
 
 // authorization is the field that the proxy wants, if any.
-func (v *UpstreamProxy) authorization() (http1.Header, error) {
+func (v *UpstreamProxy) authorization() (*nextProxy, error) {
+	next := &nextProxy{proxy: v}
 	if v.Credentials == nil {
-		return nil, nil
+		return next, nil
 	}
 	x := expansion{owner: "upstream_proxy", lookup: v.Lookup}
-	value, _ := x.expand(*v.Credentials)
+	value, parts := x.expand(*v.Credentials)
 	if err := x.err(); err != nil {
 		return nil, err
 	}
-	return http1.Header{{Name: "Proxy-Authorization", Value: value}}, nil
+	next.fields = http1.Header{{Name: "Proxy-Authorization", Value: value}}
+	next.secret = append(parts, value)
+	return next, nil
 }
 
 // Serves reports whether a target is reached through the proxy, which may be nil.
@@ -79,7 +83,7 @@ func (u *upstreams) proxyFor(t rules.Target) *UpstreamProxy {
 // dialThrough opens a tunnel to a target. The connection reads first what the proxy
 // sent behind its answer.
 func (u *upstreams) dialThrough(ctx context.Context, v *UpstreamProxy, t rules.Target, named bool) (net.Conn, error) {
-	conn, fields, err := u.dialProxy(ctx, v, t, named)
+	conn, next, err := u.dialProxy(ctx, v, t, named)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +91,7 @@ func (u *upstreams) dialThrough(ctx context.Context, v *UpstreamProxy, t rules.T
 	defer cancel()
 	conn.SetDeadline(time.Now().Add(headTimeout))
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(longAgo) })
-	rest, err := v.ask(conn, t, fields)
+	rest, err := v.ask(conn, t, next.fields)
 	if !stop() && err == nil {
 		err = v.blame(ctx.Err())
 	}
@@ -110,8 +114,7 @@ func (u *upstreams) dialPlain(ctx context.Context, key upstreamKey, named bool) 
 	if v := u.proxyFor(key.target); v == nil || key.upgrade {
 		conn, err = u.dial(ctx, key.target, named)
 	} else {
-		up.via = &nextProxy{proxy: v}
-		conn, up.via.fields, err = u.dialProxy(ctx, v, key.target, named)
+		conn, up.via, err = u.dialProxy(ctx, v, key.target, named)
 	}
 	if err != nil {
 		return nil, err
@@ -120,13 +123,13 @@ func (u *upstreams) dialPlain(ctx context.Context, key upstreamKey, named bool) 
 	return up, nil
 }
 
-// dialProxy connects to the proxy on behalf of a target, and returns the fields
-// that the proxy wants.
-func (u *upstreams) dialProxy(ctx context.Context, v *UpstreamProxy, t rules.Target, named bool) (net.Conn, http1.Header, error) {
+// dialProxy connects to the proxy on behalf of a target, and returns what the proxy
+// wants.
+func (u *upstreams) dialProxy(ctx context.Context, v *UpstreamProxy, t rules.Target, named bool) (net.Conn, *nextProxy, error) {
 	if err := u.mayAsk(t, named); err != nil {
 		return nil, nil, err
 	}
-	fields, err := v.authorization()
+	next, err := v.authorization()
 	if err != nil {
 		return nil, nil, failSecret.because("the credentials of upstream_proxy are not available")
 	}
@@ -142,7 +145,7 @@ func (u *upstreams) dialProxy(ctx context.Context, v *UpstreamProxy, t rules.Tar
 	if err != nil {
 		return nil, nil, v.blame(err)
 	}
-	return conn, fields, nil
+	return conn, next, nil
 }
 
 // mayAsk checks what can be known of a target whose name the proxy resolves (I7):
@@ -175,7 +178,7 @@ func (v *UpstreamProxy) ask(conn net.Conn, t rules.Target, fields http1.Header) 
 		w.release()
 	}()
 	var resp http1.Response
-	for resp.Status < 200 { // RFC 9110 section 15.2: any number of 1xx may come first
+	for resp.Status < 200 && resp.Status != 101 { // RFC 9110 section 15.2: any number of 1xx may come first
 		head, err := w.readHead(http1.ResponseLength, outerHeadLimit, 0)
 		if err == nil {
 			err = resp.Parse(head)
@@ -184,7 +187,7 @@ func (v *UpstreamProxy) ask(conn net.Conn, t rules.Target, fields http1.Header) 
 			return nil, v.blame(err)
 		}
 	}
-	if resp.Status >= 300 {
+	if resp.Status/100 != 2 {
 		return nil, v.refusal(resp.Status)
 	}
 	return append(rest, w.received()...), nil
@@ -233,6 +236,7 @@ var blamed = map[string]string{
 type nextProxy struct {
 	proxy  *UpstreamProxy
 	fields http1.Header
+	secret []string // what of the fields must not come back to the client
 }
 
 // appendRequest appends a request head in the form that the other end takes.
@@ -242,7 +246,12 @@ func (up *upstream) appendRequest(dst []byte, req *http1.Request, authority stri
 	}
 	absolute := *req
 	absolute.Target = "http://" + authority + req.Target
-	absolute.Header = append(req.Header[:len(req.Header):len(req.Header)], up.via.fields...)
+	absolute.Header = slices.Clone(req.Header)
+	if len(up.via.secret) > 0 { // a compressed response could not be searched
+		absolute.Header.Remove(isAcceptEncoding)
+		absolute.Header = append(absolute.Header, http1.Field{Name: "Accept-Encoding", Value: "identity"})
+	}
+	absolute.Header = append(absolute.Header, up.via.fields...)
 	return absolute.Append(dst)
 }
 

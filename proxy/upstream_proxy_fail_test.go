@@ -127,6 +127,7 @@ func TestUpstreamProxyFails(t *testing.T) {
 		{"wants other credentials", answers("HTTP/1.1 407 No\r\n\r\n"), refusal{502, "proxy_configuration_error", "wants other credentials.\nNext: check the username"}},
 		{"forbids", answers("HTTP/1.1 403 Forbidden\r\n\r\n<html>"), refusal{502, "destination_unavailable", "answered CONNECT with 403"}},
 		{"cannot", answers("HTTP/1.0 504 Gateway Timeout\r\n\r\n"), refusal{502, "destination_unavailable", "answered CONNECT with 504"}},
+		{"switches", answers("HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), refusal{502, "destination_unavailable", "answered CONNECT with 101"}}, // seen red: as one more 1xx
 		{"redirects", answers("HTTP/1.1 302 Found\r\nLocation: https://login.test/\r\n\r\n"), refusal{502, "destination_unavailable", "answered CONNECT with 302"}},
 		{"sends no HTTP", answers("220 mail ESMTP\r\n"), refusal{502, "http_protocol_error", "malformed answer"}},
 		{"sends a long head", answers("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", outerHeadLimit)), refusal{502, "http_protocol_error", "malformed answer"}},

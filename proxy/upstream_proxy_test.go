@@ -263,7 +263,7 @@ func TestUpstreamProxyPlain(t *testing.T) {
 				t.Fatalf("%d %q", resp.StatusCode, got)
 			}
 		}
-		want := "GET http://other.test/a/../b?c=%zz HTTP/1.1\r\nhost: other.test\r\nX: y\r\nProxy-Authorization: " + proxyCredentials + "\r\n\r\n"
+		want := "GET http://other.test/a/../b?c=%zz HTTP/1.1\r\nhost: other.test\r\nX: y\r\nAccept-Encoding: identity\r\nProxy-Authorization: " + proxyCredentials + "\r\n\r\n"
 		if got := c.asked(t); !slices.Equal(got, []string{want, want}) {
 			t.Errorf("the upstream proxy was asked\n%q, want twice\n%q", got, want)
 		}

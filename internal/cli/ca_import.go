@@ -12,6 +12,9 @@ import (
 	"keybearer/certs"
 )
 
+// signerFile is what certs calls the key and its certificates.
+const signerFile = "signer.pem"
+
 func newCAImport() *cobra.Command {
 	var o caOptions
 	cmd := &cobra.Command{
@@ -37,10 +40,14 @@ func (o *caOptions) copy(cmd *cobra.Command, from string) error {
 	if dir == "" {
 		return exit(exitCA, errNoCADir)
 	}
-	if err := copySigner(from, dir); err != nil {
+	copied, err := copySigner(from, dir)
+	if err != nil {
 		return exit(exitCA, fmt.Errorf("import authority: %w", err))
 	}
 	if _, err := certs.Load(dir); err != nil { // checks it, and writes ca.pem
+		if copied {
+			os.Remove(filepath.Join(dir, signerFile)) // or the right one could not take its place
+		}
 		return exit(exitCA, err)
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), filesIn(dir).ca)
@@ -49,29 +56,28 @@ func (o *caOptions) copy(cmd *cobra.Command, from string) error {
 
 // copySigner copies the key and its certificates. That they are there already,
 // because a container starts once more, is no error.
-func copySigner(from, to string) error {
-	const name = "signer.pem"
-	data, err := os.ReadFile(filepath.Join(from, name))
+func copySigner(from, to string) (copied bool, err error) {
+	data, err := os.ReadFile(filepath.Join(from, signerFile))
 	if err != nil {
-		return fmt.Errorf("%w; name the directory that keybearer ca init has written", err)
+		return false, fmt.Errorf("%w; name the directory that keybearer ca init has written", err)
 	}
-	path := filepath.Join(to, name)
+	path := filepath.Join(to, signerFile)
 	if present, err := os.ReadFile(path); err == nil {
 		if bytes.Equal(present, data) {
-			return nil
+			return false, nil
 		}
-		return fmt.Errorf("%s is of another authority; move it away to start anew", path)
+		return false, fmt.Errorf("%s is of another authority; move it away to start anew", path)
 	}
 	if err := os.MkdirAll(to, 0o700); err != nil {
-		return err
+		return false, err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return false, err
 	}
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(path) // half of it would look like another authority
 	}
-	return err
+	return err == nil, err
 }

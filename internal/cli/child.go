@@ -98,9 +98,9 @@ func (c *child) result(err error) error {
 func childEnv(environ []string, c *config.Config, store *secrets.Store, p clientenv.Params) []string {
 	const placeholder = "keybearer-placeholder"
 	names := c.References()
-	hidden := store.EnvNames(names)
+	hidden := append(store.EnvNames(names), "KEYBEARER_UPSTREAM_PROXY") // also if a flag outweighs it
 	dummies := map[string]string{}
-	for _, name := range slices.Concat(hidden, names) {
+	for _, name := range slices.Concat(store.EnvNames(names), names) {
 		if isVariableName(name) {
 			dummies[name] = placeholder
 		}

@@ -41,8 +41,8 @@ func newDoctor() *cobra.Command {
 		Short: "Say whether a command's HTTP client uses the proxy and trusts the CA",
 		Long: `Run a command as keybearer run would, with a host on this machine in place of the
 one that it calls, and say whether its HTTP client used the proxy, trusted the CA,
-what it spoke, whether the header arrived, and what to set if not. Nothing leaves
-this machine.
+what it spoke, whether the header arrived, and what to set if not. Its proxy lets
+nothing leave this machine; a command that goes around it calls the real host.
 
 {url} in an argument becomes the URL of the host. For a command that calls a host
 of its own choice name that one: it gets 200 and a line of JSON for every request.`,
@@ -93,6 +93,7 @@ type patient struct {
 	ended error // how the command ended
 
 	elsewhere []string       // targets that it asked the proxy for, beside the host
+	unclear   string         // why the proxy did not understand what it asked for
 	refused   []proxy.Record // connections to the host that did not get as far as a request
 	exchanges []proxy.Record // requests to the host
 }
@@ -102,7 +103,7 @@ type patient struct {
 func (p *patient) run(cmd *cobra.Command, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	command := exec.CommandContext(ctx, p.args[0], p.args[1:]...)
 	command.Stdin, command.Stdout, command.Stderr = cmd.InOrStdin(), cmd.ErrOrStderr(), cmd.ErrOrStderr()
@@ -111,8 +112,11 @@ func (p *patient) run(cmd *cobra.Command, timeout time.Duration) error {
 	if p.ended = command.Run(); command.ProcessState == nil {
 		return startError(p.args[0], p.ended)
 	}
-	if ctx.Err() != nil {
+	switch err := ctx.Err(); {
+	case errors.Is(err, context.DeadlineExceeded):
 		p.ended = fmt.Errorf("it was ended after %s", timeout)
+	case err != nil:
+		p.ended = errors.New("it was interrupted")
 	}
 	p.rehearsal.run.close() // the last records are there when the connections are gone
 	p.collect()
@@ -133,6 +137,8 @@ func (p *patient) collect() {
 
 func (p *patient) sort(r proxy.Record) {
 	switch {
+	case r.Target == "":
+		p.unclear = r.Reason
 	case r.Target != p.host.String():
 		if !slices.Contains(p.elsewhere, r.Target) {
 			p.elsewhere = append(p.elsewhere, r.Target)

@@ -20,6 +20,9 @@ func (p *patient) usedProxy() (found, cure string) {
 	case len(p.elsewhere) > 0:
 		return "it used the proxy, but not for " + p.host.Host(),
 			fmt.Sprintf("It called %s. Name one of these with --host, or put {url} into its arguments.", strings.Join(p.elsewhere, ", "))
+	case p.unclear != "":
+		return "it connected to the proxy, and did not speak to it as to an HTTP proxy",
+			"To the proxy that was: " + p.unclear + ".\nThe proxy's URL begins with http://, also for https:// hosts; it is not a SOCKS proxy."
 	}
 	found = "it did not use the proxy"
 	cure = "Its environment had HTTPS_PROXY, HTTP_PROXY and the variables of common clients, see keybearer env.\n" +
@@ -35,6 +38,9 @@ func (p *patient) usedProxy() (found, cure string) {
 func (p *patient) trustedCA() (found, cure string) {
 	if len(p.exchanges) > 0 {
 		return "it trusted the CA", ""
+	}
+	if why := p.refused[0].Reason; !strings.Contains(why, "trust") {
+		return "the TLS handshake did not succeed", why + "."
 	}
 	reason, advice, ok := strings.Cut(p.refused[0].Reason, ": ")
 	if ok {

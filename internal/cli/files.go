@@ -101,7 +101,7 @@ func (f clientFiles) write(a *certs.Authority, extra []byte, seen clientFiles) e
 		return err
 	}
 	if _, err := os.Stat(f.trustStore); err == nil {
-		if present, err := os.ReadFile(f.bundle); err == nil && bytes.Equal(present, bundle) {
+		if holds(f.bundle, bundle) {
 			return nil
 		}
 	}
@@ -129,7 +129,7 @@ func bundle(a *certs.Authority, extra []byte) ([]byte, error) {
 // either the old file or the new one. What is the same it leaves alone, also where
 // it could not write.
 func replaceFile(path string, data []byte) error {
-	if present, err := os.ReadFile(path); err == nil && bytes.Equal(present, data) {
+	if holds(path, data) {
 		return nil
 	}
 	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
@@ -151,6 +151,17 @@ func replaceFile(path string, data []byte) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+// holds reports whether the file at path is data. It reads no more than that, and not
+// from a pipe: client_dir may be one that a client has written to.
+func holds(path string, data []byte) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(data)) {
+		return false
+	}
+	present, err := os.ReadFile(path)
+	return err == nil && bytes.Equal(present, data)
 }
 
 // params are the parameters of a client's environment that both run and env

@@ -17,6 +17,7 @@ import (
 
 	"keybearer/internal/config"
 	"keybearer/internal/manifest"
+	"keybearer/rules"
 	"keybearer/secrets"
 )
 
@@ -68,8 +69,7 @@ func (o *manifestOptions) print(cmd *cobra.Command, args []string) error {
 	p := manifest.Params{
 		Name: o.name, Image: o.image, AppImage: o.appImage, AppArgs: args,
 		Config: input.Bytes(), File: config.DefaultFile,
-		Client: mounted(manifest.ClientDir).seen(clientFiles{}).params(c, ""),
-		Ports:  ports(c), Networks: c.Settings.AllowPrivate,
+		Client:         mounted(manifest.ClientDir).seen(clientFiles{}).params(c, ""),
 		ClassicSidecar: o.classicSidecar,
 	}
 	if c.File != "-" {
@@ -81,7 +81,14 @@ func (o *manifestOptions) print(cmd *cobra.Command, args []string) error {
 	if _, p.UpstreamCA, err = upstreamRoots(c.Settings.UpstreamCA); err != nil {
 		return err
 	}
-	if p.Secrets, err = secretPlaces(c, p.Config); err != nil {
+	// Once more as a container will read it: without the variables that are set here,
+	// and with paths as written, which are relative to another directory there.
+	written, err := config.Load(config.Options{Path: "-", Stdin: bytes.NewReader(p.Config), Alone: true})
+	if err != nil {
+		return exit(exitConfig, err)
+	}
+	p.Ports, p.Networks = ports(written), written.Settings.AllowPrivate
+	if p.Secrets, err = secretPlaces(written); err != nil {
 		return exit(exitConfig, err)
 	}
 	return exit(exitUsage, manifest.Write(cmd.OutOrStdout(), o.format, p))
@@ -89,8 +96,12 @@ func (o *manifestOptions) print(cmd *cobra.Command, args []string) error {
 
 // secretPlaces are where keybearer in a container with this configuration looks
 // for the secrets of the rules.
-func secretPlaces(c *config.Config, text []byte) ([]manifest.Secret, error) {
+func secretPlaces(c *config.Config) ([]manifest.Secret, error) {
+	literal := literalSecret(c)
 	switch {
+	case literal != "":
+		return nil, fmt.Errorf("%s is a secret that stands in the configuration, which anybody who can read a ConfigMap would read; "+
+			"write ${NAME} for it", literal)
 	case c.Policy.ClientAuth != nil:
 		return nil, errors.New("client_auth: a manifest would have to give the app its password; remove it: " +
 			"nobody but the app reaches keybearer there")
@@ -98,17 +109,28 @@ func secretPlaces(c *config.Config, text []byte) ([]manifest.Secret, error) {
 		return nil, errors.New("env_file: a container has no such file; remove it, and the manifest " +
 			"takes each secret from where the platform keeps secrets")
 	}
-	// Once more, for paths as written: those of the file are relative to it here,
-	// and will be to another directory there.
-	written, err := config.Load(config.Options{Path: "-", Stdin: bytes.NewReader(text)})
-	if err != nil {
-		return nil, err
-	}
 	var places []manifest.Secret
 	for _, name := range c.References() {
-		places = append(places, secretPlace(name, written.Secrets))
+		places = append(places, secretPlace(name, c.Secrets))
 	}
 	return places, nil
+}
+
+// literalSecret names a secret whose value is written in the configuration, "" if
+// there is none.
+func literalSecret(c *config.Config) string {
+	literal := func(i *rules.Injection) bool { return i != nil && i.Secret() && len(i.References()) == 0 }
+	for _, rule := range c.Set.Rules() {
+		for _, i := range rule.Injections {
+			if literal(&i) {
+				return fmt.Sprintf("rule %q: header %s", rule.Name, i.Name)
+			}
+		}
+	}
+	if via := c.Settings.UpstreamProxy; via != nil && literal(via.Credentials()) {
+		return "upstream_proxy: the password"
+	}
+	return ""
 }
 
 // secretPlace follows the order in which secrets are looked up.

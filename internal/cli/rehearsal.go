@@ -36,7 +36,7 @@ func newRehearsal(host rules.Target, document, secret string, environ []string) 
 	if r.api, err = newLocalAPI(host.Host(), key); err != nil {
 		return nil, err
 	}
-	c, err := config.Load(config.Options{Path: "-", Stdin: strings.NewReader(document)})
+	c, err := config.Load(config.Options{Path: "-", Stdin: strings.NewReader(document), Alone: true})
 	if err != nil {
 		return nil, exit(exitConfig, err)
 	}

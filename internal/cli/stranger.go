@@ -20,7 +20,19 @@ func identify(conn net.Conn) (process, advice string) {
 	if err != nil {
 		return "", ""
 	}
-	return fmt.Sprintf("%s (pid %d)", name, pid), trustAdvice(name)
+	return fmt.Sprintf("%s (pid %d)", plainName(name), pid), trustAdvice(name)
+}
+
+// plainName is the name of a file as one short word: a client that chooses the name of
+// its program must not write sentences into the log.
+func plainName(file string) string {
+	const longest = 40
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("._+-", r) || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' {
+			return r
+		}
+		return '_'
+	}, file[:min(len(file), longest)])
 }
 
 // trustAdvice says what makes a program trust the CA: a variable, out of all those

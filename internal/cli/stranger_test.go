@@ -59,3 +59,18 @@ func TestTrustAdvice(t *testing.T) {
 		t.Errorf("chromium reads no variable, and is told: %s", got)
 	}
 }
+
+// A program's name says no more in the log than a name.
+//
+// Seen red: with the name as it is.
+func TestPlainName(t *testing.T) {
+	for file, want := range map[string]string{
+		"python3.13":                          "python3.13",
+		"x: ok. ALERT (pid 1) run\n\x1b[1mrm": "x__ok._ALERT__pid_1__run___1mrm",
+		strings.Repeat("a", 300):              strings.Repeat("a", 40),
+	} {
+		if got := plainName(file); got != want {
+			t.Errorf("%q: %q, want %q", file, got, want)
+		}
+	}
+}

@@ -63,6 +63,7 @@ type Options struct {
 	Stdin  io.Reader      // nil is os.Stdin
 	Flags  *pflag.FlagSet // settings by flag, log_format as --log-format; only those set on the command line count; may be nil
 	Strict bool           // warnings are errors
+	Alone  bool           // no KEYBEARER_ variable counts as a setting
 }
 
 // Load reads, decodes, checks and compiles the configuration. Its error is
@@ -146,7 +147,7 @@ func (r *report) load(file string, data []byte, o Options) *Config {
 		base = filepath.Dir(file)
 	}
 	c := &Config{File: file, Policy: doc.policy}
-	c.Settings = r.settings(doc.settings, base, o.Flags)
+	c.Settings = r.settings(doc.settings, base, o)
 	c.Secrets = secrets.Sources{
 		Named:   r.sources(doc.secrets, base),
 		Dir:     c.Settings.SecretsDir,

@@ -54,10 +54,12 @@ const envPrefix = "KEYBEARER_"
 
 // settings weighs flags, environment, file and defaults, and checks what wins.
 // base is the directory of the file.
-func (r *report) settings(file settingsKeys, base string, flags *pflag.FlagSet) Settings {
-	l := layers{report: r, viper: viper.New(), flags: flags}
+func (r *report) settings(file settingsKeys, base string, o Options) Settings {
+	l := layers{report: r, viper: viper.New(), flags: o.Flags, alone: o.Alone}
 	l.fill(file, base)
-	r.lintEnvironment()
+	if !o.Alone {
+		r.lintEnvironment()
+	}
 	return Settings{
 		Listen:         l.checked("listen", checkListen),
 		UnmatchedHosts: l.oneOf("unmatched_hosts"),
@@ -79,6 +81,7 @@ type layers struct {
 	*report
 	viper *viper.Viper
 	flags *pflag.FlagSet
+	alone bool // see Options
 }
 
 // fill hands the layers to viper. An empty variable is none: compose files are
@@ -90,8 +93,10 @@ func (l *layers) fill(file settingsKeys, base string) {
 		if value := v.FieldByIndex(f.index); !value.IsZero() {
 			own[f.name] = value.Interface()
 		}
-		if err := l.viper.BindEnv(f.name, envName(f.name)); err != nil {
-			panic(err) // only without a name
+		if !l.alone {
+			if err := l.viper.BindEnv(f.name, envName(f.name)); err != nil {
+				panic(err) // only without a name
+			}
 		}
 		if flag := l.flag(f.name); flag != nil {
 			if err := l.viper.BindPFlag(f.name, flag); err != nil {

@@ -52,7 +52,15 @@ func (p *UpstreamProxy) Direct(t rules.Target) bool { return p.set.Decide(t).Ver
 // Leaks reports whether text holds the credentials as they stand in the URL. HTTPS_PROXY
 // often holds the same. It may be called on nil.
 func (p *UpstreamProxy) Leaks(text string) bool {
-	return p != nil && p.userinfo != "" && strings.Contains(text, p.userinfo+"@")
+	return p != nil && p.userinfo != "" && strings.Contains(unescaped(text), unescaped(p.userinfo)+"@")
+}
+
+// unescaped is text without percent-encoding, in which people differ.
+func unescaped(text string) string {
+	if plain, err := url.PathUnescape(text); err == nil {
+		return plain
+	}
+	return text
 }
 
 // Equal reports whether both settings are the same. Either may be nil.

@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -80,6 +81,7 @@ const ClientDir = "/run/keybearer"
 // Where keybearer's container has what. The image has the same.
 const (
 	program      = "/usr/bin/keybearer"
+	rootsDir     = "/etc/ssl/certs"
 	configDir    = "/etc/keybearer"
 	configFile   = "keybearer.yaml"
 	upstreamFile = "upstream-ca.pem"
@@ -182,14 +184,17 @@ func (p Params) check() error {
 
 // check refuses files for which there is no place to mount a volume.
 func (s Secret) check() error {
-	dir, _ := s.place()
+	dir, file := s.place()
 	switch {
 	case s.File == "":
 		return nil
 	case !strings.HasPrefix(s.File, "/"):
 		return fmt.Errorf("secret %s: a container has no file %s; write an absolute path, for example /run/secrets/%[1]s", s.Name, s.File)
 	}
-	for _, taken := range []string{configDir, stateDir, ClientDir} {
+	if path.Clean(s.File) != s.File || strings.ContainsAny(s.File, ":\n") || strings.HasPrefix(file, "..") {
+		return fmt.Errorf("secret %s: %q is no path to mount a volume at; write another, for example /run/secrets/%[1]s", s.Name, s.File)
+	}
+	for _, taken := range []string{configDir, stateDir, ClientDir, path.Dir(program), rootsDir, "/dev", "/proc", "/sys"} {
 		if within(taken, dir) || within(dir, taken) {
 			return fmt.Errorf("secret %s: %s has no directory of its own in the container; write another path, for example /run/secrets/%[1]s", s.Name, s.File)
 		}

@@ -247,3 +247,34 @@ func equal(a, b any) bool {
 	y, errY := yaml.Marshal(b)
 	return errX == nil && errY == nil && slices.Equal(x, y)
 }
+
+// Nothing that hands out credentials to a whole machine is public.
+//
+// Seen red: without the wire server of Azure, Oracle's metadata and NAT64.
+func TestNotPublic(t *testing.T) {
+	for _, addr := range []string{
+		"169.254.169.254", "100.100.100.200", "192.0.0.192", "168.63.129.16",
+		"fd00:ec2::254", "fd20:ce::254", "64:ff9b::a9fe:a9fe",
+	} {
+		closed := slices.ContainsFunc(slices.Concat(notPublic.v4, notPublic.v6), func(network string) bool {
+			return netip.MustParsePrefix(network).Contains(netip.MustParseAddr(addr))
+		})
+		if !closed {
+			t.Errorf("the policy lets %s through", addr)
+		}
+	}
+}
+
+// A volume for a secret hides nothing of the image, and has a path that Kubernetes takes.
+//
+// Seen red: all of them.
+func TestSecretPlaces(t *testing.T) {
+	for _, file := range []string{
+		"/usr/bin/key", "/etc/ssl/certs/key", "/proc/key", "/run/../etc/keybearer/key", "/run/secrets//key",
+		"/run/a:b/key", "/run/secrets/..data",
+	} {
+		if err := (Secret{Name: "KEY", File: file}).check(); err == nil {
+			t.Errorf("%s has a place", file)
+		}
+	}
+}

@@ -64,8 +64,8 @@ func newPolicy(name string, pods map[string]string, t traffic) networkPolicy {
 // and those of the node and of the cloud's metadata. keybearer refuses them, too,
 // unless they are named; the policy holds for the app as well.
 var notPublic = struct{ v4, v6 []string }{
-	v4: []string{"10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"},
-	v6: []string{"fc00::/7", "fe80::/10"},
+	v4: []string{"10.0.0.0/8", "100.64.0.0/10", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16"},
+	v6: []string{"64:ff9b::/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/10"},
 }
 
 // upstreams are name servers and the ports of upstreams.

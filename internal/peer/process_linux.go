@@ -22,10 +22,11 @@ func holder(s socket, deadline time.Time) (name string, pid int, err error) {
 	}
 	wanted := fmt.Sprintf("socket:[%d]", s.inode)
 	for _, pid := range pids {
-		if time.Now().After(deadline) {
-			return "", 0, errors.New("there are too many processes to look into")
-		}
-		if holds(pid, wanted) {
+		found, err := holds(pid, wanted, deadline)
+		switch {
+		case err != nil:
+			return "", 0, err
+		case found:
 			return program(pid), pid, nil
 		}
 	}
@@ -50,19 +51,30 @@ func processes() ([]int, error) {
 }
 
 // holds reports whether a process has a descriptor of that kind. A process that ends
-// meanwhile, or is not ours to look into, has none.
-func holds(pid int, wanted string) bool {
+// meanwhile, or is not ours to look into, has none. The error is that of the deadline:
+// a process may have a million descriptors.
+func holds(pid int, wanted string, deadline time.Time) (bool, error) {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
-	names, err := list(dir)
+	d, err := os.Open(dir)
 	if err != nil {
-		return false
+		return false, nil
 	}
-	for _, name := range names {
-		if target, err := os.Readlink(dir + "/" + name); err == nil && target == wanted {
-			return true
+	defer d.Close()
+	for {
+		if time.Now().After(deadline) {
+			return false, errors.New("there is too much to look into")
+		}
+		const some = 128
+		names, err := d.Readdirnames(some)
+		for _, name := range names {
+			if target, err := os.Readlink(dir + "/" + name); err == nil && target == wanted {
+				return true, nil
+			}
+		}
+		if err != nil {
+			return false, nil
 		}
 	}
-	return false
 }
 
 // program is the name of the file that a process executes; its own word for itself

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -68,4 +69,28 @@ func TestProcess(t *testing.T) {
 			t.Errorf("%s %d, %v; want bash %d", name, pid, err, cmd.Process.Pid)
 		}
 	})
+}
+
+// A process with very many descriptors does not hold the search up.
+//
+// Seen red: as long as holds did not look at the deadline.
+func TestProcessOfManyDescriptors(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	const many = 5000
+	for range many {
+		fd, err := syscall.Dup(int(null.Fd()))
+		if err != nil {
+			t.Skip(err)
+		}
+		defer syscall.Close(fd)
+	}
+	begin := time.Now()
+	found, err := holds(os.Getpid(), "nothing", begin.Add(time.Millisecond))
+	if found || err == nil {
+		t.Errorf("%v, %v, after %s: it looked into all of them", found, err, time.Since(begin))
+	}
 }
