@@ -78,7 +78,7 @@ func countInterrupts() {
 }
 
 // upstream is an HTTPS server for api.example.com that says whether it was sent
-// the canary. Its path /wait answers after release.
+// the canary, and what X-Second was. Its path /wait answers after release.
 type upstream struct {
 	address string
 	ca      []byte
@@ -132,6 +132,9 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		header = "welcome"
 	}
 	fmt.Fprintf(w, "key=%s", header)
+	if second := r.Header.Get("X-Second"); second != "" {
+		fmt.Fprintf(w, " second=%s", second)
+	}
 }
 
 // watched is a test that fails when the canary is in any output of a story.

@@ -3,31 +3,125 @@ package cli
 import (
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"keybearer/internal/config"
 	"keybearer/proxy"
+	"keybearer/secrets"
 )
 
 // reloader puts a new policy in force, or leaves the old one and says why.
 type reloader struct {
 	options *serveOptions
 	started config.Settings
+	address string                        // where it listens, whatever the configuration says by now
+	config  *config.Config                // the newest that is valid
+	store   atomic.Pointer[secrets.Store] // for the credentials of upstream_proxy
+	watch   *watch
 	proxy   *proxy.Proxy
+	manager manager
 	logger  *slog.Logger
+	once    bool // the configuration cannot be read again
+	warned  bool // that changes may go unseen
 }
 
-func (r *reloader) reload() {
-	if r.options.path == "-" || r.options.path == "" && os.Getenv("KEYBEARER_CONFIG") == "-" {
-		r.logger.Error("not reloaded: the configuration came from standard input; restart, or use a file")
-		return
+// inputs are the files that a policy is made of.
+func inputs(c *config.Config) []string {
+	var files []string
+	if c.File != "-" {
+		files = append(files, c.File)
 	}
-	c, err := r.options.load(nil, false)
+	if c.Secrets.EnvFile != "" {
+		files = append(files, c.Secrets.EnvFile)
+	}
+	if c.Secrets.Dir != "" {
+		files = append(files, c.Secrets.Dir)
+	}
+	for _, name := range c.References() {
+		source, named := c.Secrets.Named[name]
+		switch {
+		case source.File != "":
+			files = append(files, source.File)
+		case !named && c.Secrets.Dir != "": // it may turn up there
+			files = append(files, filepath.Join(c.Secrets.Dir, name))
+		}
+	}
+	return files
+}
+
+// begin makes the first policy, which has to be without problems, and finds the
+// proxy on the way to the upstreams. Then it takes the secrets out of the
+// environment.
+func (r *reloader) begin() (*proxy.Policy, *proxy.UpstreamProxy, error) {
+	c := r.config
+	r.once = isStream(c.File)
+	r.follow()
+	store, err := findSecrets(c, r.options.environ)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, w := range store.Warnings(c.References()) {
+		r.logger.Warn(w)
+	}
+	policy, err := newPolicy(c.Set, store)
+	if err != nil {
+		return nil, nil, err
+	}
+	via, err := upstreamProxy(c, store)
+	if err != nil {
+		return nil, nil, err
+	}
+	if via != nil {
+		via.Lookup = r.lookup
+	}
+	r.store.Store(store)
+	forget(store, c)
+	return policy, via, nil
+}
+
+// lookup finds a secret of upstream_proxy, which asks at each use.
+func (r *reloader) lookup(name string) (secrets.Value, error) { return r.store.Load().Lookup(name) }
+
+// reloadChanged reloads if one of the files is other than it was.
+func (r *reloader) reloadChanged() {
+	if r.watch.look() {
+		r.load()
+	}
+}
+
+// reload does so whether or not a change was seen.
+func (r *reloader) reload() {
+	r.watch.look()
+	if r.once {
+		r.logger.Warn("only secrets are read again: the configuration came from standard input or a pipe; restart, or use a file")
+	}
+	r.load()
+}
+
+// isStream reports whether a configuration is gone once it was read, as that of
+// --config <(COMMAND) is.
+func isStream(file string) bool {
+	info, err := os.Stat(file)
+	return file == "-" || err == nil && !info.Mode().IsRegular()
+}
+
+// load puts in force what configuration and secrets say now, unless they are wrong.
+func (r *reloader) load() {
+	r.manager.reloading()
+	defer r.manager.ready()
+	c, err := r.read()
+	if err == nil {
+		err = r.options.checkListen(c, r.address) // client_auth may be gone
+	}
 	if err != nil {
 		r.lines("not reloaded, the old configuration stays", err)
 		return
 	}
+	r.config = c
+	r.follow()
 	store, err := findSecrets(c, r.options.environ)
 	if err != nil {
 		r.lines("not reloaded, the old configuration stays", err)
@@ -38,11 +132,32 @@ func (r *reloader) reload() {
 	}
 	policy, err := newPolicy(c.Set, store)
 	if err != nil {
-		r.lines("a rule refuses its requests until its secrets are there and keybearer is reloaded", err)
+		r.lines("a rule refuses its requests until its secrets are there", err)
+	}
+	if c.Settings.UpstreamProxy.Equal(r.started.UpstreamProxy) { // else the one in use goes on with what it has
+		r.store.Store(store)
 	}
 	r.proxy.SetPolicy(policy)
 	r.logger.Info("reloaded", "rules", len(c.Set.Rules()))
 	r.checkSettings(c.Settings)
+}
+
+// read reads the configuration again, if it can be.
+func (r *reloader) read() (*config.Config, error) {
+	if r.once {
+		return r.config, nil
+	}
+	return r.options.load(nil, false)
+}
+
+// follow watches the files of the configuration, and says once if changes of them
+// may go unseen. It comes before secrets are read, so that no change is missed.
+func (r *reloader) follow() {
+	r.watch.follow(inputs(r.config))
+	if err := r.watch.blind; err != nil && !r.warned {
+		r.warned = true
+		r.logger.Warn("not every change of configuration and secrets will be noticed; send SIGHUP after one", "problem", err.Error())
+	}
 }
 
 // lines logs an error that lists several things, one a line.

@@ -41,8 +41,10 @@ func newServe() *cobra.Command {
 		Long: `Run the proxy in the foreground. It prints one line when it is ready: its
 address, the CA that clients are to trust, the number of rules.
 
-SIGHUP reads configuration and secrets again; a bad file changes nothing. SIGTERM
-lets the exchanges under way end for up to 30 s; a second one ends them.`,
+Configuration and secrets are read again when their files change, and on SIGHUP; a
+bad file changes nothing. SIGTERM lets the exchanges under way end for up to 30 s;
+a second one ends them. Under systemd, serve tells when it is ready and takes the
+socket that it is handed.`,
 		Example: `  keybearer serve --config examples/several-apis.yaml
   eval "$(keybearer env)" && curl -sS https://api.openai.com/v1/models`,
 		Args: cobra.NoArgs,
@@ -57,6 +59,9 @@ lets the exchanges under way end for up to 30 s; a second one ends them.`,
 }
 
 func (o *serveOptions) serve(cmd *cobra.Command) error {
+	// Before the configuration is read: so no change of it is missed.
+	inputs := newWatch(config.Options{Path: o.path}.File())
+	defer inputs.close()
 	c, err := o.load(cmd.InOrStdin(), false)
 	if err != nil {
 		return err
@@ -65,33 +70,27 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := o.checkListen(c); err != nil {
+	l, err := inherited()
+	if err != nil {
+		return err
+	}
+	address := listenAddress(c, l)
+	if err := o.checkListen(c, address); err != nil {
 		return err
 	}
 	if err := hideMemory(); err != nil {
 		logger.Warn("other processes of this user can read keybearer's memory: " + err.Error())
 	}
-	store, err := findSecrets(c, o.environ)
+	r := &reloader{options: o, started: c.Settings, address: address, config: c, watch: inputs, manager: manager{logger}, logger: logger}
+	policy, via, err := r.begin()
 	if err != nil {
 		return err
 	}
-	for _, w := range store.Warnings(c.References()) {
-		logger.Warn(w)
-	}
-	policy, err := newPolicy(c.Set, store)
-	if err != nil {
-		return err
-	}
-	via, err := upstreamProxy(c, store)
-	if err != nil {
-		return err
-	}
-	forget(store, c)
 	p, rootsPEM, err := o.newProxy(c, logger)
 	if err != nil {
 		return err
 	}
-	p.UpstreamProxy = via
+	r.proxy, p.UpstreamProxy = p, via
 	p.SetPolicy(policy)
 	files, err := o.writeFiles(c, p.Authority, rootsPEM, logger)
 	if err != nil {
@@ -103,12 +102,14 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
 
-	l, err := net.Listen("tcp", c.Settings.Listen)
-	if err != nil {
-		return fmt.Errorf("%w; end what listens there, or give another address with --listen", err)
+	if l == nil {
+		if l, err = net.Listen("tcp", c.Settings.Listen); err != nil {
+			return fmt.Errorf("%w; end what listens there, or give another address with --listen", err)
+		}
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "keybearer listens on %s, CA %s, %s\n", l.Addr(), files.ca, count(c.Set.Rules()))
-	return o.attend(p, l, signals, &reloader{options: o, started: c.Settings, proxy: p, logger: logger})
+	r.manager.ready()
+	return o.attend(p, l, signals, r)
 }
 
 // newProxy returns a proxy without a policy, and the roots of upstream_ca, which its
@@ -162,11 +163,18 @@ func loadAuthority(dir string) (*certs.Authority, error) {
 	return a, exit(exitCA, err)
 }
 
+// listenAddress is where l listens, or where we shall if it is nil.
+func listenAddress(c *config.Config, l net.Listener) string {
+	if l != nil {
+		return l.Addr().String()
+	}
+	return c.Settings.Listen
+}
+
 // checkListen refuses to hand the rules' credentials to a whole network unless
 // that was asked for, or clients have to show credentials of their own: whoever
 // reaches the proxy can use those of the rules.
-func (o *serveOptions) checkListen(c *config.Config) error {
-	listen := c.Settings.Listen
+func (o *serveOptions) checkListen(c *config.Config, listen string) error {
 	host, _, err := net.SplitHostPort(listen)
 	if _, asks := c.Set.ClientAuth(); err != nil || asks || o.allowRemote || host == "localhost" {
 		return nil // net.Listen has its own words for an address that is none
@@ -186,11 +194,14 @@ func (o *serveOptions) attend(p *proxy.Proxy, l net.Listener, signals <-chan os.
 		select {
 		case err := <-served:
 			return err
+		case <-r.watch.changed:
+			r.reloadChanged()
 		case s := <-signals:
 			if s == syscall.SIGHUP {
 				r.reload()
 				continue
 			}
+			r.manager.stopping()
 			r.logger.Info("draining: exchanges under way may end; a second signal ends them now", "signal", s.String())
 			return drain(p, signals)
 		}

@@ -27,6 +27,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -83,16 +84,15 @@ func Load(o Options) (*Config, error) {
 	return r.finish(c, o.Strict)
 }
 
+// File returns the name of the file that [Load] reads; "-" is standard input.
+func (o Options) File() string {
+	return cmp.Or(o.Path, os.Getenv("KEYBEARER_CONFIG"), DefaultFile)
+}
+
 // read finds the file and returns its name and content.
 func read(o Options) (file string, data []byte, err error) {
-	file = o.Path
-	if file == "" {
-		file = os.Getenv("KEYBEARER_CONFIG")
-	}
-	chosen := file != ""
-	if !chosen {
-		file = DefaultFile
-	}
+	file = o.File()
+	chosen := o.Path != "" || os.Getenv("KEYBEARER_CONFIG") != ""
 	if file == "-" {
 		in := o.Stdin
 		if in == nil {

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package cli
+
+// remote is not known here.
+func remote(string) bool { return false }
