@@ -40,7 +40,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 	GO=$(GO) FUZZTIME=$(FUZZTIME) test/fuzz.sh
 
 .PHONY: bench
-bench: ## compare with other proxies: 8 minutes, BENCH=quick 2
+bench: ## compare with other proxies: 12 minutes, BENCH=quick 2
 	bench/install.sh
 	cd bench && $(GO) run . $(if $(filter quick,$(BENCH)),,-o ../docs/performance.md)
 

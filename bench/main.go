@@ -46,7 +46,7 @@ func main() {
 	flag.StringVar(&o.before, "before", "", "another binary of keybearer to compare with, as the peer before")
 	flag.StringVar(&o.out, "o", "", "write the report to this file too")
 	flag.Parse()
-	o.grow, o.limit = !o.quick, 7*time.Minute
+	o.grow, o.limit = !o.quick, 9*time.Minute
 	if o.quick {
 		o.limit = 100 * time.Second
 	}

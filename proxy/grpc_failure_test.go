@@ -62,6 +62,22 @@ func TestGRPCFailure(t *testing.T) {
 	}
 }
 
+// An answer that is not gRPC's and breaks off is not ended as if it were whole, whatever
+// the client has said it sends.
+//
+// seen red: h2_grpc.go isGRPC without the answer's Content-Type (ended by a trailer).
+func TestNotGRPCIsCut(t *testing.T) {
+	upstream := exchangeFrames(t, func(c *frames, head *http2.MetaHeadersFrame) {
+		c.headers(head.StreamID, false, pair{":status", "200"}, pair{"content-type", "application/json"})
+		c.data(head.StreamID, false, `{"half":`)
+		c.reset(head.StreamID, http2.ErrCodeInternal)
+	})
+	f := start(t, config(), map[string]string{"api.test:443": upstream.addr})
+	if a := f.openHTTP2("api.test:443").ask(get("/", pair{"content-type", "application/grpc"})...); a.ended != "reset" {
+		t.Errorf("%q ended by %s", a.body, a.ended)
+	}
+}
+
 // A request of which nothing was sent goes out on another connection, whatever it is.
 // Seen red without the case of unsent in roundTrip.
 func TestRepeatAfterGoAwayHTTP2(t *testing.T) {

@@ -1,22 +1,16 @@
 package proxy
 
-import (
-	"sync"
+import "keybearer/proxy/http1"
 
-	"keybearer/proxy/http1"
-)
-
-// idleHTTP1 are those that serve no exchange. A connection has one, with all its
-// buffers, only from one request's head to the end of the answer.
-var idleHTTP1 = sync.Pool{New: func() any {
-	s := new(h1)
-	s.upload.init(s)
-	return s
-}}
-
-// newHTTP1 returns the next exchange of a client, who gives it back with release.
+// newHTTP1 returns the next exchange of a client, who gives it back with release. A
+// connection has one, with all its buffers, only from one request's head to the end
+// of the answer.
 func newHTTP1(c *clientConn, client *wire) *h1 {
-	s := idleHTTP1.Get().(*h1)
+	s, ok := c.p.exchanges.Get().(*h1)
+	if !ok {
+		s = new(h1)
+		s.upload.init(s)
+	}
 	s.p, s.c, s.client = c.p, c, client
 	return s
 }
@@ -24,6 +18,7 @@ func newHTTP1(c *clientConn, client *wire) *h1 {
 // release gives s back when the exchange is over, and with it nothing of what
 // the client or the upstream sent.
 func (s *h1) release() {
+	pool := &s.p.exchanges
 	s.exchange, s.masker = exchange{}, masker{}
 	s.upgrade, s.closing, s.answered = false, false, false
 	s.p, s.c, s.client = nil, nil, nil
@@ -32,7 +27,7 @@ func (s *h1) release() {
 	s.body = http1.Decoder{Trailer: emptied(s.body.Trailer)}
 	s.out, s.clean = spare(s.out), spare(s.clean)
 	s.upload.release()
-	idleHTTP1.Put(s)
+	pool.Put(s)
 }
 
 func emptied(h http1.Header) http1.Header {

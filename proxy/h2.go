@@ -37,9 +37,11 @@ func (h *h2Server) init(p *Proxy) {
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams,
 			MaxReadFrameSize:     maxFrame,
-			// One request whose upstream does not read must not stop the others.
+			// A few requests whose upstream does not read must not stop the others.
 			MaxReceiveBufferPerStream:     uploadWindow,
 			MaxReceiveBufferPerConnection: uploadWindows,
+			// A client that reads nothing at all ends with its connection.
+			WriteByteTimeout: streamTimeout,
 		},
 		ConnState: noteState,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {

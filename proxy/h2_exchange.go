@@ -32,6 +32,7 @@ type h2 struct {
 	received atomic.Int64 // bytes of the request's body
 	answered bool         // the final response head has been written
 	wrote    atomic.Bool  // the upstream may have seen the request
+	spared   atomic.Bool  // its body was to be closed, perhaps before that was known
 
 	// net/http calls back from goroutines of its own, perhaps after the exchange
 	// is over, when w must not be touched any more.
@@ -56,6 +57,7 @@ func (e *h2) serve() (whole bool) {
 		}
 	}()
 	err := e.run()
+	e.end() // what follows writes to w itself
 	switch {
 	case err == nil:
 		return true
@@ -81,14 +83,19 @@ func (e *h2) serve() (whole bool) {
 	return true
 }
 
-// end keeps callbacks away from w.
+// end keeps callbacks away from w. A small answer is on its way only then, and may wait
+// for a client that gives it no window.
 func (e *h2) end() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.over {
+		return
+	}
 	e.over = true
 	if e.quiet != nil {
 		e.quiet.Stop()
 	}
+	http.NewResponseController(e.w).SetWriteDeadline(time.Now().Add(streamTimeout))
 }
 
 // moved puts off the end of an exchange in which nothing moves. The transport may
@@ -150,6 +157,7 @@ func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
 		}
 		e.sent()
 		e.wrote.Store(false)
+		e.spared.Store(false)
 		resp, err := conn.RoundTrip(out)
 		switch {
 		case err == nil:
@@ -252,8 +260,11 @@ func (b requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close leaves the body open for another connection if this one sent nothing.
+// Close leaves the body open for another connection if this one sent nothing. One that
+// is only now sending the head will read the body, and wait for the client: then
+// WroteHeaders closes it.
 func (b requestBody) Close() error {
+	b.e.spared.Store(true)
 	if !b.e.wrote.Load() {
 		return nil
 	}
@@ -264,7 +275,11 @@ func (b requestBody) Close() error {
 func (e *h2) withInformational(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		// Before RoundTrip returns, unless the context has ended.
-		WroteHeaders: func() { e.wrote.Store(true) },
+		WroteHeaders: func() {
+			if e.wrote.Store(true); e.spared.Load() {
+				e.r.Body.Close()
+			}
+		},
 		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
 			e.mu.Lock()
 			defer e.mu.Unlock()

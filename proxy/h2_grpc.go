@@ -23,9 +23,14 @@ const (
 
 // isGRPC reports whether the request is a gRPC call, whose client looks for the outcome
 // in the trailers: it takes a reset for INTERNAL, which is not tried again, and does not
-// show the text of another answer.
+// show the text of another answer. Another answer that has begun is cut off by a reset, as
+// it would be for anyone.
 func (e *h2) isGRPC() bool {
-	mediaType := e.r.Header.Get("Content-Type")
+	return isGRPC(e.r.Header) && (!e.answered || isGRPC(e.w.Header()))
+}
+
+func isGRPC(h http.Header) bool {
+	mediaType := h.Get("Content-Type")
 	return mediaType == "application/grpc" || strings.HasPrefix(mediaType, "application/grpc+") || strings.HasPrefix(mediaType, "application/grpc;")
 }
 

@@ -39,4 +39,7 @@ const (
 	// minutes (GOAWAY, too_many_pings).
 	pingInterval = 6 * time.Minute
 	pingTimeout  = 15 * time.Second
+	// Until the ping tells, a connection that has left a request without any sign of life
+	// for so long gets no other.
+	silentTimeout = 30 * time.Second
 )

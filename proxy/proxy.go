@@ -91,6 +91,7 @@ type Proxy struct {
 	recordID  atomic.Uint64
 	setup     sync.Once
 	upstreams upstreams
+	exchanges sync.Pool // of *h1 that serve none
 	h2        h2Server
 
 	handshakes handshakes

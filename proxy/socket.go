@@ -22,7 +22,8 @@ import (
 // asks for what is at hand, costs nothing.
 type socket struct {
 	net.Conn
-	ended  bool // the connection ended, whatever TLS had said by then
+	ended  bool          // the connection ended, whatever TLS had said by then
+	heard  atomic.Uint64 // grows with everything that is received
 	reads  deadline
 	writes deadline
 }
@@ -38,6 +39,7 @@ func (s *socket) Read(b []byte) (int, error) {
 	}
 	defer s.reads.end()
 	n, err := s.Conn.Read(b)
+	s.heard.Add(uint64(n))
 	s.ended = s.ended || err == io.EOF
 	return n, err
 }

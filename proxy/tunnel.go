@@ -20,6 +20,7 @@ func (c *clientConn) tunnel(r *Record) (handedOver bool) {
 	if err != nil {
 		return c.refuseConnect(r, fail(err))
 	}
+	c.Conn.SetWriteDeadline(time.Now().Add(handshakeTimeout)) // that of the wait for the request may have passed
 	if _, err := c.Conn.Write(established); err != nil {
 		conn.Close()
 		r.Error, r.Reason = "http_request_error", "the client went away"

@@ -15,9 +15,31 @@ import (
 // many streams; another is dialled when all are full.
 type h2Pool struct {
 	mu      sync.Mutex
-	conns   []*http.ClientConn
+	conns   []*h2Upstream
 	used    time.Time
 	dialing *dialing // nil if none is under way
+}
+
+// h2Upstream is an HTTP/2 connection to an upstream.
+type h2Upstream struct {
+	*http.ClientConn
+	socket *socket
+	heard  uint64    // what the socket had received when it was asked last
+	asked  time.Time // the first request since then
+}
+
+// reserve reserves a stream, unless the upstream has left a request without any sign
+// of life for so long that the connection may be dead: those who try again must not
+// all wait for the ping that tells.
+func (c *h2Upstream) reserve(now time.Time) bool {
+	heard := c.socket.heard.Load()
+	if heard == c.heard && now.Sub(c.asked) > silentTimeout || c.Reserve() != nil {
+		return false
+	}
+	if heard != c.heard {
+		c.heard, c.asked = heard, now
+	}
+	return true
 }
 
 // dialing is a dial that every stream in need of a connection waits for.
@@ -72,7 +94,7 @@ func (u *upstreams) addHTTP2(ctx context.Context, key upstreamKey, conn *tls.Con
 	pool := u.pool(key)
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
-	pool.conns = append(pool.conns, cc)
+	pool.conns = append(pool.conns, &h2Upstream{ClientConn: cc, socket: conn.NetConn().(*socket)})
 	pool.used = time.Now()
 	return nil
 }
@@ -80,7 +102,7 @@ func (u *upstreams) addHTTP2(ctx context.Context, key upstreamKey, conn *tls.Con
 // http2 returns a connection on which one stream is reserved: the caller calls
 // RoundTrip once, or Release. If none has one free it waits for a new connection,
 // together with all others who do, for as long as ctx lives.
-func (u *upstreams) http2(ctx context.Context, key upstreamKey, named bool) (*http.ClientConn, error) {
+func (u *upstreams) http2(ctx context.Context, key upstreamKey, named bool) (*h2Upstream, error) {
 	pool := u.pool(key)
 	for {
 		cc, dial, first := pool.reserve()
@@ -121,13 +143,13 @@ func (u *upstreams) dialHTTP2(key upstreamKey, named bool) error {
 
 // reserve returns a connection with a stream reserved on it. If none has one free
 // it returns the dial to wait for, and whether the caller is the one to make it.
-func (p *h2Pool) reserve() (cc *http.ClientConn, dial *dialing, first bool) {
+func (p *h2Pool) reserve() (cc *h2Upstream, dial *dialing, first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.used = time.Now()
-	p.conns = slices.DeleteFunc(p.conns, func(cc *http.ClientConn) bool { return cc.Err() != nil })
+	p.conns = slices.DeleteFunc(p.conns, func(cc *h2Upstream) bool { return cc.Err() != nil })
 	for _, cc := range p.conns {
-		if cc.Reserve() == nil {
+		if cc.reserve(p.used) {
 			return cc, nil, false
 		}
 	}
@@ -150,7 +172,7 @@ func (p *h2Pool) sweep(all bool) (empty bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	unused := time.Since(p.used) > idleTimeout
-	p.conns = slices.DeleteFunc(p.conns, func(cc *http.ClientConn) bool {
+	p.conns = slices.DeleteFunc(p.conns, func(cc *h2Upstream) bool {
 		idle := cc.InFlight() == 0 && (all || unused)
 		if idle {
 			go cc.Close() // it may wait for a peer that does not read
