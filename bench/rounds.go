@@ -117,6 +117,7 @@ func (e *env) roundOf(g *grown, p *peer, window time.Duration) error {
 		if err != nil {
 			return err
 		}
+		time.Sleep(settle * 2 / 3) // it reloads a configuration that was written a moment before it started
 		v, err := s.run(e, i, window)
 		i.stop()
 		if err != nil {

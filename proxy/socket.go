@@ -29,7 +29,8 @@ type socket struct {
 }
 
 // newSocket returns conn, which has no deadlines, as a socket. From then on
-// deadlines are set on the socket alone.
+// deadlines are set on the socket; one set below it, on conn, is for a phase in
+// which the socket sets none, such as the handshake, and is taken back at its end.
 func newSocket(conn net.Conn) *socket { return &socket{Conn: conn} }
 
 // Read implements net.Conn. It is called by one goroutine at a time.
