@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"keybearer/internal/config"
@@ -19,6 +20,28 @@ func findSecrets(c *config.Config, environ []string) (*secrets.Store, error) {
 	sources.Environ = environ
 	store, err := secrets.Open(sources)
 	return store, exit(exitSecret, err)
+}
+
+// provisions are what a start has to have found: without problems, or it is none.
+type provisions struct {
+	store  *secrets.Store
+	policy *proxy.Policy
+	via    *proxy.UpstreamProxy // on the way to the upstreams; nil if there is none
+}
+
+// provide finds them. Environ is as for findSecrets.
+func provide(c *config.Config, environ []string, logger *slog.Logger) (p provisions, err error) {
+	if p.store, err = findSecrets(c, environ); err != nil {
+		return p, err
+	}
+	for _, w := range p.store.Warnings(c.References()) {
+		logger.Warn(w)
+	}
+	if p.policy, err = newPolicy(c.Set, p.store); err != nil {
+		return p, err
+	}
+	p.via, err = upstreamProxy(c, p.store)
+	return p, err
 }
 
 // newPolicy expands the rules with their secrets. An error with a policy is for

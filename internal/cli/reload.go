@@ -59,27 +59,16 @@ func (r *reloader) begin() (*proxy.Policy, *proxy.UpstreamProxy, error) {
 	c := r.config
 	r.once = isStream(c.File)
 	r.follow()
-	store, err := findSecrets(c, r.options.environ)
+	provided, err := provide(c, r.options.environ, r.logger)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, w := range store.Warnings(c.References()) {
-		r.logger.Warn(w)
+	if provided.via != nil {
+		provided.via.Lookup = r.lookup
 	}
-	policy, err := newPolicy(c.Set, store)
-	if err != nil {
-		return nil, nil, err
-	}
-	via, err := upstreamProxy(c, store)
-	if err != nil {
-		return nil, nil, err
-	}
-	if via != nil {
-		via.Lookup = r.lookup
-	}
-	r.store.Store(store)
-	forget(store, c)
-	return policy, via, nil
+	r.store.Store(provided.store)
+	forget(provided.store, c)
+	return provided.policy, provided.via, nil
 }
 
 // lookup finds a secret of upstream_proxy, which asks at each use.

@@ -68,18 +68,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	if err := hideMemory(); err != nil {
 		logger.Warn("other processes of this user can read keybearer's memory: " + err.Error())
 	}
-	store, err := findSecrets(c, nil)
-	if err != nil {
-		return err
-	}
-	for _, w := range store.Warnings(c.References()) {
-		logger.Warn(w)
-	}
-	policy, err := newPolicy(c.Set, store)
-	if err != nil {
-		return err
-	}
-	via, err := upstreamProxy(c, store)
+	provided, err := provide(c, nil, logger)
 	if err != nil {
 		return err
 	}
@@ -93,10 +82,10 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer s.close()
-	s.proxy.UpstreamProxy = via
-	s.proxy.SetPolicy(policy)
-	child.Env = childEnv(os.Environ(), c, store, s.files.params(c, s.url()))
-	forget(store, c)
+	s.proxy.UpstreamProxy = provided.via
+	s.proxy.SetPolicy(provided.policy)
+	child.Env = childEnv(os.Environ(), c, provided.store, s.files.params(c, s.url()))
+	forget(provided.store, c)
 	go s.proxy.Serve(s.listener) // until close; it has no other error to tell
 	return child.run()
 }

@@ -44,17 +44,31 @@ func TestOtherUser(t *testing.T) {
 	if os.Getuid() != 0 || !Known() {
 		t.Skip("needs root")
 	}
+	conn, _ := shell(t, listen(t), &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}})
+	if err := SameUser(conn); !errors.Is(err, ErrOtherUser) {
+		t.Errorf("connection of another user: %v, want %v", err, ErrOtherUser)
+	}
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second))
+	return l
+}
+
+// shell returns the accepted connection of a shell, which keeps it open until its
+// standard input ends with the test.
+func shell(t *testing.T, l net.Listener, attr *syscall.SysProcAttr) (conn net.Conn, pid int) {
+	t.Helper()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	// The shell keeps the connection open until its standard input ends.
 	cmd := exec.Command("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/"+port+"; read -r line")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	cmd.Dir = "/"
+	cmd.SysProcAttr = attr
+	cmd.Dir = "/" // which every user may enter
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -62,16 +76,15 @@ func TestOtherUser(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Skip(err)
 	}
-	defer cmd.Wait()
-	defer in.Close()
-	conn, err := l.Accept()
-	if err != nil {
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	if conn, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	if err := SameUser(conn); !errors.Is(err, ErrOtherUser) {
-		t.Errorf("connection of another user: %v, want %v", err, ErrOtherUser)
-	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, cmd.Process.Pid
 }
 
 // A connection that does not exist has no owner.

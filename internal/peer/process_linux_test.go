@@ -3,7 +3,6 @@ package peer
 import (
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -16,12 +15,7 @@ func TestProcess(t *testing.T) {
 	if !Known() {
 		t.Skip("the kernel does not tell here")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second))
+	l := listen(t)
 	t.Run("own", func(t *testing.T) {
 		client, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -48,25 +42,9 @@ func TestProcess(t *testing.T) {
 		}
 	})
 	t.Run("child", func(t *testing.T) {
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		// The shell keeps the connection open until its standard input ends.
-		cmd := exec.Command("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/"+port+"; read -r line")
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Skip(err)
-		}
-		defer cmd.Wait()
-		defer in.Close()
-		conn, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if name, pid, err := Process(conn, time.Minute); name != "bash" || pid != cmd.Process.Pid || err != nil {
-			t.Errorf("%s %d, %v; want bash %d", name, pid, err, cmd.Process.Pid)
+		conn, child := shell(t, l, nil)
+		if name, pid, err := Process(conn, time.Minute); name != "bash" || pid != child || err != nil {
+			t.Errorf("%s %d, %v; want bash %d", name, pid, err, child)
 		}
 	})
 }
