@@ -23,7 +23,7 @@ func (s *h1) respond(up *upstream) (again bool) {
 	s.Status = s.resp.Status
 	reusable := s.req.Minor == 1 && s.resp.Minor == 1 && framing.Kind != http1.UntilClose && !s.resp.Header.HasToken("Connection", "close")
 	complete := s.upload.complete()
-	if !complete || framing.Kind == http1.UntilClose {
+	if !complete || framing.Kind == http1.UntilClose || s.p.draining.Load() {
 		s.closing = true
 	}
 	chunked, err := s.responseHead(framing)

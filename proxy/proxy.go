@@ -190,8 +190,9 @@ func (p *Proxy) maxConns() int {
 }
 
 // Shutdown stops accepting, lets every exchange under way come to its end and
-// closes idle connections at once; when ctx ends it closes whatever is left,
-// tunnels included, and returns the context's error.
+// closes idle connections at once. Clients are told: answers over HTTP/1.1 carry
+// Connection: close, HTTP/2 connections get a GOAWAY. When ctx ends it closes
+// whatever is left, tunnels and WebSockets included, and returns the context's error.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.setup.Do(p.init)
 	p.draining.Store(true)

@@ -170,6 +170,7 @@ func (r *reloader) checkSettings(now config.Settings) {
 		{"client_dir", old.ClientDir != now.ClientDir},
 		{"upstream_ca", old.UpstreamCA != now.UpstreamCA},
 		{"upstream_proxy", !old.UpstreamProxy.Equal(now.UpstreamProxy)},
+		{"drain", old.Drain != now.Drain},
 		{"log_format", old.LogFormat != now.LogFormat},
 		{"log_level", old.LogLevel != now.LogLevel},
 	} {

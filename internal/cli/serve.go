@@ -21,9 +21,6 @@ import (
 	"keybearer/rules"
 )
 
-// drainTime is how long exchanges may go on after SIGTERM.
-const drainTime = 30 * time.Second
-
 type serveOptions struct {
 	settings
 	resolve
@@ -42,7 +39,7 @@ func newServe() *cobra.Command {
 address, the CA that clients are to trust, the number of rules.
 
 Configuration and secrets are read again when their files change, and on SIGHUP; a
-bad file changes nothing. SIGTERM lets the exchanges under way end for up to 30 s;
+bad file changes nothing. SIGTERM lets the exchanges under way end, for up to --drain;
 a second one ends them. Under systemd, serve tells when it is ready and takes the
 socket that it is handed.`,
 		Example: `  keybearer serve --config examples/several-apis.yaml
@@ -51,7 +48,7 @@ socket that it is handed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.serve(cmd) },
 	}
 	o.settings.register(cmd, "listen", "unmatched-hosts", "allow-private", "secrets-dir", "env-file",
-		"ca-dir", "client-dir", "upstream-ca", "upstream-proxy", "upstream-no-proxy", "log-format", "log-level")
+		"ca-dir", "client-dir", "upstream-ca", "upstream-proxy", "upstream-no-proxy", "drain", "log-format", "log-level")
 	o.resolve.register(cmd)
 	o.mounted.register(cmd)
 	cmd.Flags().BoolVar(&o.allowRemote, "allow-remote", false, "listen on an address that other machines can reach")
@@ -203,22 +200,24 @@ func (o *serveOptions) attend(p *proxy.Proxy, l net.Listener, signals <-chan os.
 			}
 			r.manager.stopping()
 			r.logger.Info("draining: exchanges under way may end; a second signal ends them now", "signal", s.String())
-			return drain(p, signals)
+			return drain(p, r.started.Drain, signals, r.logger)
 		}
 	}
 }
 
-func drain(p *proxy.Proxy, signals <-chan os.Signal) error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+// drain ends the proxy: within limit if what is under way comes to its end, with it
+// if not, which is no failure, and at once after another signal.
+func drain(p *proxy.Proxy, limit time.Duration, signals <-chan os.Signal, logger *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	drained := make(chan struct{})
-	go func() {
-		p.Shutdown(ctx) // its error says no more than that the time was up
-		close(drained)
-	}()
+	drained := make(chan error, 1)
+	go func() { drained <- p.Shutdown(ctx) }()
 	for {
 		select {
-		case <-drained:
+		case err := <-drained:
+			if err != nil {
+				logger.Warn("the time to drain is over; what was still under way has been cut", "drain", limit.String())
+			}
 			return nil
 		case s := <-signals:
 			if s != syscall.SIGHUP {

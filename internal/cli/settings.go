@@ -54,6 +54,8 @@ func addSetting(flags *pflag.FlagSet, name string) {
 		flags.String(name, "", "reach upstreams through the proxy `URL`")
 	case "upstream-no-proxy":
 		flags.StringSlice(name, nil, "reach `HOST` without it; repeatable")
+	case "drain":
+		flags.String(name, "", "after SIGTERM let exchanges go on for `TIME` (default 30s)")
 	case "log-format":
 		flags.String(name, "", "log as `FORMAT`: auto, text or json")
 	case "log-level":

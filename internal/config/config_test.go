@@ -277,7 +277,7 @@ func TestSettingsDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Settings{Listen: "127.0.0.1:3128", UnmatchedHosts: "tunnel", CADir: filepath.Join(dir, "keybearer", "ca"), LogFormat: "auto", LogLevel: "info"}
+	want := Settings{Listen: "127.0.0.1:3128", UnmatchedHosts: "tunnel", Drain: 30 * time.Second, CADir: filepath.Join(dir, "keybearer", "ca"), LogFormat: "auto", LogLevel: "info"}
 	if fmt.Sprint(s) != fmt.Sprint(want) {
 		t.Errorf("got %+v, want %+v", s, want)
 	}
@@ -344,6 +344,26 @@ func TestPrecedence(t *testing.T) {
 	t.Setenv("KEYBEARER_ALLOW_PRIVATE", "10.0.0.1/8")
 	if got := mustFail(t, file); !strings.HasPrefix(got, `KEYBEARER_ALLOW_PRIVATE: "10.0.0.1/8" `) {
 		t.Errorf("wrong list in a variable: %s", got)
+	}
+}
+
+// drain is a duration that somebody can wait for.
+// seen red: d < 0 left out of the check.
+func TestDrain(t *testing.T) {
+	for text, want := range map[string]time.Duration{"0s": 0, "0": 0, "45s": 45 * time.Second, "1h": time.Hour} {
+		if got := mustLoad(t, good+"drain: \""+text+"\"\n").Settings.Drain; got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	for _, text := range []string{"30", "-1s", "1h1ns", "soon"} {
+		want := `stdin:6:8: drain: "` + text + `" is not a duration from 0s to 1h; write 30s or 5m`
+		if got := mustFail(t, good+"drain: \""+text+"\"\n"); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+	t.Setenv("KEYBEARER_DRAIN", "10s")
+	if got := mustLoad(t, good+"drain: 20s\n").Settings.Drain; got != 10*time.Second {
+		t.Errorf("variable: %v", got)
 	}
 }
 

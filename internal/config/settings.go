@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -27,6 +28,7 @@ type Settings struct {
 	ClientDir      string         // where the files for clients are; "" = CADir
 	UpstreamCA     string         // PEM file; "" = the system's roots alone
 	UpstreamProxy  *UpstreamProxy // nil = upstreams are reached directly
+	Drain          time.Duration  // how long exchanges and tunnels may go on after SIGTERM; 0 to 1 h
 	Admin          string         // always "": not implemented yet
 	LogFormat      string         // "auto", "text" or "json"
 	LogLevel       string         // "debug", "info", "warn" or "error"
@@ -44,6 +46,7 @@ type settingsKeys struct {
 	UpstreamCA     string   `yaml:"upstream_ca" doc:"A PEM file of roots for upstreams, added to the system's."`
 	UpstreamProxy  string   `yaml:"upstream_proxy" doc:"The proxy of a corporate network on the way to the upstreams: http(s)://[USER:PASSWORD@]HOST:PORT; username and password may hold ${NAME}."`
 	UpstreamDirect []string `yaml:"upstream_no_proxy" doc:"Hosts that are reached without upstream_proxy, written as in no_proxy."`
+	Drain          string   `yaml:"drain" doc:"How long exchanges and tunnels may go on after SIGTERM, from 0s to 1h. Default 30s."`
 	Admin          string   `yaml:"admin" doc:"Not implemented yet." notyet:"true"`
 	LogFormat      string   `yaml:"log_format" doc:"Default auto: text on a terminal, JSON otherwise." enum:"auto,text,json"`
 	LogLevel       string   `yaml:"log_level" doc:"Default info." enum:"debug,info,warn,error"`
@@ -70,6 +73,7 @@ func (r *report) settings(file settingsKeys, base string, o Options) Settings {
 		ClientDir:      l.path("client_dir"),
 		UpstreamCA:     l.path("upstream_ca"),
 		UpstreamProxy:  l.upstreamProxy(),
+		Drain:          l.drain(),
 		Admin:          l.notYet("admin"),
 		LogFormat:      l.oneOf("log_format"),
 		LogLevel:       l.oneOf("log_level"),
@@ -123,6 +127,7 @@ func defaults() map[string]string {
 	d := map[string]string{
 		"listen":          "127.0.0.1:3128",
 		"unmatched_hosts": "tunnel",
+		"drain":           "30s",
 		"log_format":      "auto",
 		"log_level":       "info",
 	}
@@ -186,6 +191,16 @@ func (l *layers) oneOf(setting string) string {
 }
 
 func (l *layers) path(setting string) string { return l.checked(setting, checkPath) }
+
+func (l *layers) drain() (d time.Duration) {
+	l.checked("drain", func(value string) (err error) {
+		if d, err = time.ParseDuration(value); err != nil || d < 0 || d > time.Hour {
+			return fmt.Errorf("%q is not a duration from 0s to 1h; write 30s or 5m", shorten(value))
+		}
+		return nil
+	})
+	return d
+}
 
 // notYet refuses a setting that is known and not implemented.
 func (l *layers) notYet(setting string) string {
