@@ -58,7 +58,7 @@ func (o *explainOptions) explain(cmd *cobra.Command, url string) error {
 	if err != nil {
 		return err
 	}
-	store, err := findSecrets(c, nil)
+	store, err := sourcing{}.find(c)
 	if err != nil {
 		return err
 	}
@@ -213,8 +213,7 @@ func (e *explanation) matched(rule *rules.Rule) {
 	}
 	for _, name := range rule.References() {
 		fmt.Fprintf(e.w, "secret      %s: %s\n", name, origin(e.store, name))
-		_, err := e.store.Lookup(name)
-		usable = usable && err == nil
+		usable = usable && e.store.Check(name) == nil
 	}
 	if !usable {
 		fmt.Fprintln(e.w, "result      502: a secret is missing, and nothing is sent upstream")

@@ -68,7 +68,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	if err := hideMemory(); err != nil {
 		logger.Warn("other processes of this user can read keybearer's memory: " + err.Error())
 	}
-	provided, err := provide(c, nil, logger)
+	provided, err := provide(c, o.resolve, nil, logger)
 	if err != nil {
 		return err
 	}
