@@ -15,6 +15,7 @@ type exchange struct {
 	plaintext bool
 	action    *action  // what the rule that matched does; nil if none did
 	hidden    *needles // see hide
+	applied   []string // names of what inject has put in; not to be changed
 	renewed   bool     // see renew
 }
 
@@ -34,14 +35,20 @@ func (x *exchange) admit(policy *Policy, method, authority string, h requestHead
 	if err := x.checkAuthority(authority); err != nil {
 		return err
 	}
-	if err := x.decide(policy); err != nil || x.Verdict != rules.Intercept {
+	if err := x.decide(policy); err != nil {
 		return err
+	}
+	if x.Verdict != rules.Intercept {
+		return x.checkPlaceholders(policy, nil, h)
 	}
 	match := policy.set.Match(rules.Request{
 		Target: x.target, Plaintext: x.plaintext, Method: method, Path: path, Header: h,
 	})
 	if match.Rule != nil {
 		x.Rule = match.Rule.Name
+	}
+	if err := x.checkPlaceholders(policy, match.Rule, h); err != nil {
+		return err
 	}
 	switch match.Outcome {
 	case rules.Matched:
@@ -176,7 +183,7 @@ func isText(mediaType string) bool {
 // dropsTrailer reports whether a request's trailer field must not pass: it would
 // come back as a second value of an injected header (I13).
 func (x *exchange) dropsTrailer(name string) bool {
-	return isHopByHop(name) || x.action != nil && x.action.drops(name)
+	return isHopByHop(name) || x.action != nil && x.action.owns(name)
 }
 
 // isHopByHop reports whether a field is about one connection and never forwarded

@@ -122,6 +122,16 @@ func (h *h1Head) add(name, value string) {
 	h.Header = append(h.Header, http1.Field{Name: name, Value: value})
 }
 
+func (h *h1Head) has(match func(name string) bool) bool {
+	return slices.ContainsFunc(h.Header, func(f http1.Field) bool { return match(f.Name) })
+}
+
+func (h *h1Head) rewrite(change func(value string) string) {
+	for i := range h.Header {
+		h.Header[i].Value = change(h.Header[i].Value)
+	}
+}
+
 func (h *h1Head) target() string          { return h.Target }
 func (h *h1Head) setTarget(target string) { h.Target = target }
 

@@ -48,6 +48,23 @@ func (m fieldMap) remove(drop func(name string) bool) {
 	}
 }
 
+func (m fieldMap) has(match func(name string) bool) bool {
+	for name := range m {
+		if match(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m fieldMap) rewrite(change func(value string) string) {
+	for _, values := range m {
+		for i := range values {
+			values[i] = change(values[i])
+		}
+	}
+}
+
 func (m fieldMap) add(name, value string) {
 	name = textproto.CanonicalMIMEHeaderKey(name)
 	m[name] = append(m[name], value)

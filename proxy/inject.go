@@ -2,61 +2,149 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"keybearer/rules"
 )
 
-// requestHead is one as rules may read and change it, whichever protocol it came
-// by.
+// requestHead is one as rules may read and change it, whichever protocol it came by.
 type requestHead interface {
 	rules.HeaderMatcher
+	has(match func(name string) bool) bool
 	remove(drop func(name string) bool)
 	add(name, value string)
-	target() string // path and query, as sent
+	rewrite(change func(value string) string) // of every field
+	target() string                           // path and query, as sent
 	setTarget(string)
 }
 
-// inject sets the rule's headers. The client's own fields of those names go
-// first, in every spelling that some server takes for the same name.
-func (x *exchange) inject(a *action, h requestHead) error {
-	if a == nil {
-		return &failInternal
+// setting is an injection with its value.
+type setting struct {
+	in          rules.Place
+	when        rules.When
+	name, value string
+	placeholder string
+	same        func(name string) bool // reports whether a field has that name
+}
+
+func newSetting(i rules.Injection, value string) setting {
+	return setting{
+		in: i.In, when: i.When, name: i.Name, value: value, placeholder: i.Placeholder,
+		same: func(name string) bool { return sameField(i.Name, name) },
 	}
-	if a.err != nil {
+}
+
+// inject puts in what the rule has for the request. The client's own fields of those
+// names go first, in every spelling that some server takes for the same name.
+func (x *exchange) inject(a *action, h requestHead) error {
+	switch {
+	case a == nil:
+		return &failInternal
+	case a.err != nil:
 		return a.failure()
+	case len(a.secret) > 0 && isPresigned(h.target()):
+		x.Reason = "presigned_url: the URL has a signature of its own; nothing was injected"
+		return nil
 	}
 	h.remove(a.drops)
-	if a.scrub != rules.ScrubOff && a.needles() != nil && !a.drops("Accept-Encoding") {
-		// A compressed response could not be searched (I15).
-		h.remove(isAcceptEncoding)
-		h.add("Accept-Encoding", "identity")
+	applied := 0
+	x.applied = a.names
+	for i := range a.settings {
+		if a.settings[i].apply(h) {
+			applied++
+		} else {
+			x.applied = without(x.applied, a.names[i])
+		}
 	}
-	for _, f := range a.fields {
-		h.add(f.Name, f.Value)
+	if applied == 0 && len(a.settings) > 0 {
+		x.Reason = "the request has nothing that the rule would replace, or all that it would set; nothing was injected"
+		return nil
 	}
+	x.searchable(a, h)
 	x.action = a
 	return nil
 }
 
+func without(list []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(other string) bool { return other == name })
+}
+
+// searchable asks for a response that can be searched for what was injected: in a
+// compressed one it would not be found (I15).
+func (x *exchange) searchable(a *action, h requestHead) {
+	if a.scrub != rules.ScrubOff && a.needles() != nil && !a.owns("Accept-Encoding") {
+		h.remove(isAcceptEncoding)
+		h.add("Accept-Encoding", "identity")
+	}
+}
+
+func isAcceptEncoding(name string) bool { return strings.EqualFold(name, "Accept-Encoding") }
+
+// apply puts the value into the request, if its condition holds. It reports whether it
+// did.
+func (s *setting) apply(h requestHead) bool {
+	switch {
+	case s.in == rules.InPlaceholder:
+		return swap(h, s.placeholder, s.value)
+	case s.when != rules.Always && s.present(h) != (s.when == rules.IfPresent):
+		return false
+	}
+	s.set(h)
+	return true
+}
+
+func (s *setting) present(h requestHead) bool {
+	if s.in == rules.InQuery {
+		return hasParameter(h.target(), s.name)
+	}
+	return h.has(s.same)
+}
+
+func (s *setting) set(h requestHead) {
+	if s.in == rules.InQuery {
+		h.setTarget(setParameter(h.target(), s.name, s.value))
+		return
+	}
+	if s.when != rules.Always { // or they are gone already
+		h.remove(s.same)
+	}
+	h.add(s.name, s.value)
+}
+
 // renew is for the status of a response. If the upstream says that the credentials are
 // wrong, those with a lifetime are fetched anew, once: it may have ended early. It
-// reports whether to send the request again, with new headers in h, which must be
-// safe. Otherwise the next request has them.
+// reports whether to send the request again, with new ones in h, which must be safe.
+// Otherwise the next request has them.
 func (x *exchange) renew(status int, safe bool, h requestHead) bool {
 	if status != http.StatusUnauthorized || x.action == nil || x.action.lease == nil || x.renewed {
 		return false
 	}
 	x.renewed = true
 	a := x.action.lease.renew(x.action)
-	return a != nil && safe && x.inject(a, h) == nil
-}
-
-// sent notes that the request, with its injected headers, is on its way.
-func (x *exchange) sent() {
-	if x.action != nil {
-		x.Injected = x.action.names
+	if a == nil || !safe {
+		return false
 	}
+	x.replace(a, h)
+	return true
 }
 
-func isAcceptEncoding(name string) bool { return strings.EqualFold(name, "Accept-Encoding") }
+// replace puts the values of another expansion of the same rule in the places of those
+// that were put in before.
+func (x *exchange) replace(a *action, h requestHead) {
+	for i := range a.settings {
+		s := &a.settings[i]
+		switch {
+		case !slices.Contains(x.applied, a.names[i]):
+		case s.in == rules.InPlaceholder:
+			swap(h, x.action.settings[i].value, s.value)
+		default:
+			h.remove(func(name string) bool { return s.in == rules.InHeader && s.same(name) })
+			s.set(h)
+		}
+	}
+	x.action = a
+}
+
+// sent notes that the request, with what was injected, is on its way.
+func (x *exchange) sent() { x.Injected = x.applied }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 
-	"keybearer/proxy/http1"
 	"keybearer/rules"
 	"keybearer/secrets"
 )
@@ -15,9 +14,10 @@ import (
 // values that have a lifetime (see lease). Rules and secrets meet here and nowhere
 // else.
 type Policy struct {
-	set     *rules.Set
-	actions map[*rules.Rule]*action
-	clients *credentials // what clients must send; nil if nothing
+	set          *rules.Set
+	actions      map[*rules.Rule]*action
+	placeholders map[string]string // texts that stand for secrets, by the names of those
+	clients      *credentials      // what clients must send; nil if nothing
 }
 
 // action returns what a rule does to a request now.
@@ -31,11 +31,12 @@ func (p *Policy) action(rule *rules.Rule) *action {
 
 // action is what a rule does to a request, with every reference expanded.
 type action struct {
-	fields []http1.Field          // to be set, in order
-	names  []string               // their names, for records
-	gone   []string               // names of what is removed and not set
-	drops  func(name string) bool // reports whether the client's own field of that name is taken out
-	err    error                  // why the rule cannot act; its requests are refused
+	settings []setting              // in order
+	names    []string               // of the settings, for records
+	gone     []string               // names of fields that are removed and not set
+	drops    func(name string) bool // reports whether the client's own field of that name is taken out, whatever else it sent
+	owns     func(name string) bool // reports whether a field of that name is the rule's, not the client's
+	err      error                  // why the rule cannot act; its requests are refused
 
 	scrub   rules.Scrub
 	own     []string        // the secret texts in fields
@@ -64,7 +65,7 @@ func (e *SecretError) Unwrap() error { return e.Err }
 // not resolve; the policy is usable all the same: those rules refuse their requests,
 // the others act.
 func NewPolicy(set *rules.Set, store *secrets.Store) (*Policy, error) {
-	p := &Policy{set: set, actions: make(map[*rules.Rule]*action)}
+	p := &Policy{set: set, actions: make(map[*rules.Rule]*action), placeholders: set.Placeholders()}
 	var errs []error
 	for _, rule := range set.Rules() {
 		a := newLease(rule, store).current()
@@ -84,20 +85,20 @@ func NewPolicy(set *rules.Set, store *secrets.Store) (*Policy, error) {
 // must come back either.
 func newAction(rule *rules.Rule, before []string, lookup func(name string) (secrets.Value, error)) *action {
 	a := &action{gone: rule.Remove, scrub: rule.Scrub}
-	a.drops = a.takesOut // bound once, not in every exchange
+	a.drops, a.owns = a.takesOut(false), a.takesOut(true) // once, not in every exchange
 	x := expansion{owner: fmt.Sprintf("rule %q", rule.Name), lookup: lookup}
 	var secret []string
 	for _, injection := range rule.Injections {
 		value, parts := x.expand(injection)
-		a.fields = append(a.fields, http1.Field{Name: injection.Name, Value: value})
-		a.names = append(a.names, injection.Name)
+		a.settings = append(a.settings, newSetting(injection, value))
+		a.names = append(a.names, injection.String())
 		if injection.Secret() {
 			secret = append(secret, parts...)
 			secret = append(secret, value)
 		}
 	}
 	if a.err = x.err(); a.err != nil {
-		a.fields, secret = nil, nil // nothing half-expanded stays around
+		a.settings, secret = nil, nil // nothing half-expanded stays around
 	}
 	a.own, a.secret = secret, slices.Concat(secret, before)
 	a.needles = sync.OnceValue(func() *needles { return newNeedles(a.secret) })
@@ -131,7 +132,13 @@ func (x *expansion) expand(field rules.Injection) (value string, parts []string)
 	return value, parts
 }
 
-func (a *action) takesOut(name string) bool {
-	same := func(other string) bool { return sameField(name, other) }
-	return slices.ContainsFunc(a.names, same) || slices.ContainsFunc(a.gone, same)
+// takesOut returns what reports whether the client's field of a name is removed: one
+// of those that are gone or always set, or of those set on a condition as well.
+func (a *action) takesOut(conditional bool) func(name string) bool {
+	return func(name string) bool {
+		return slices.ContainsFunc(a.gone, func(gone string) bool { return sameField(gone, name) }) ||
+			slices.ContainsFunc(a.settings, func(s setting) bool {
+				return s.in == rules.InHeader && (conditional || s.when == rules.Always) && sameField(s.name, name)
+			})
+	}
 }

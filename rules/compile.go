@@ -18,7 +18,7 @@ import (
 // rules[0].inject_headers.Authorization). The Set is nil if and only if one of
 // them is not a warning. It keeps parts of c, which must not be changed any more.
 func Compile(c Config, unmatched Verdict) (*Set, []Problem) {
-	k := &compiler{}
+	k := &compiler{known: make(knownPlaceholders)}
 	s := &Set{unmatched: unmatched}
 	if unmatched != Deny && unmatched != Tunnel {
 		k.errorf("unmatched_hosts", "%q is not a verdict for unmatched hosts; use deny or tunnel", unmatched)
@@ -40,7 +40,10 @@ func Compile(c Config, unmatched Verdict) (*Set, []Problem) {
 }
 
 // A compiler collects problems.
-type compiler struct{ problems []Problem }
+type compiler struct {
+	problems []Problem
+	known    knownPlaceholders
+}
 
 func (c *compiler) errorf(at, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Path: at, Message: fmt.Sprintf(format, args...)})
@@ -173,7 +176,7 @@ func (c *compiler) removals(at string, w *RuleConfig, injections []Injection) []
 	for n, name := range w.RemoveHeaders {
 		here := fmt.Sprintf("%s.remove_headers[%d]", at, n)
 		c.check(here, checkFieldName(name))
-		same := func(i Injection) bool { return fieldKey(i.Name) == fieldKey(name) }
+		same := func(i Injection) bool { return i.In == InHeader && fieldKey(i.Name) == fieldKey(name) }
 		if slices.ContainsFunc(injections, same) {
 			c.errorf(here, "%s is injected by this rule, which replaces what the client sent; take it out here", name)
 		}

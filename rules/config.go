@@ -24,6 +24,9 @@ type RuleConfig struct {
 	InjectHeaders   map[string]string `yaml:"inject_headers" doc:"Header name to value; ${NAME} is replaced by the secret NAME, $$ is a literal $."`
 	Headers         []HeaderConfig    `yaml:"headers" doc:"LangSmith's present form of inject_headers."`
 	BasicAuth       *BasicAuthConfig  `yaml:"basic_auth" doc:"Sets Authorization: Basic."`
+	InjectQuery     map[string]string `yaml:"inject_query" doc:"Query parameter to value, as in inject_headers; percent-encoded, in place of the client's own."`
+	Placeholder     map[string]string `yaml:"placeholder" doc:"Secret name to a text that stands for it: where the client sends that text in a header, a query parameter or Basic credentials, the secret takes its place. run and env hand it out under the secret's name."`
+	When            string            `yaml:"when" doc:"Whether headers and query parameters are set: always (the default), if_absent keeps the client's own, if_present only replaces it." enum:"always,if_absent,if_present"`
 	RemoveHeaders   []string          `yaml:"remove_headers" doc:"Header names taken out of the request."`
 	EnvVars         map[string]string `yaml:"env_vars" doc:"Dummy variables for tools that refuse to start without one; handed out by run and env."`
 	ScrubResponses  string            `yaml:"scrub_responses" doc:"Which response bodies injected values are masked in." enum:"text,all,off"`

@@ -149,19 +149,28 @@ func orEvery(methods []string) string {
 	return strings.Join(methods, " and ")
 }
 
-// describeInjection names the header and where its secrets come from, and never
+// describeInjection names what is set and where its secrets come from, and never
 // a value.
 func describeInjection(w io.Writer, i rules.Injection, store *secrets.Store) {
 	names := i.References()
+	sets := "  " + condition(i) + "sets " + i.String()
 	switch {
+	case i.In == rules.InPlaceholder:
+		fmt.Fprintf(w, "  puts the secret %s where a client sends %s: %s\n", i.Name, i.Placeholder, origin(store, i.Name))
+		return
 	case len(names) == 0 && i.Secret():
-		fmt.Fprintf(w, "  sets %s to a secret that stands in the configuration\n", i.Name)
+		fmt.Fprintf(w, "%s to a secret that stands in the configuration\n", sets)
 	case len(names) == 0:
-		fmt.Fprintf(w, "  sets %s to a text that is not secret\n", i.Name)
+		fmt.Fprintf(w, "%s to a text that is not secret\n", sets)
 	}
 	for _, name := range names {
-		fmt.Fprintf(w, "  sets %s with the secret %s: %s\n", i.Name, name, origin(store, name))
+		fmt.Fprintf(w, "%s with the secret %s: %s\n", sets, name, origin(store, name))
 	}
+}
+
+// condition is that of an injection, in words.
+func condition(i rules.Injection) string {
+	return [...]string{rules.Always: "", rules.IfAbsent: "where a client sends none ", rules.IfPresent: "where a client sends one "}[i.When]
 }
 
 // origin is where a secret comes from, and whether it can be used right now.

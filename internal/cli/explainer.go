@@ -84,10 +84,10 @@ func (x explainer) matched(e *telemetry.Explanation, rule *rules.Rule) {
 	}
 }
 
-// injects lists the names of the headers that a rule sets.
+// injects lists the names of what a rule puts into a request.
 func injects(rule *rules.Rule) (names []string) {
 	for _, i := range rule.Injections {
-		names = append(names, i.Name)
+		names = append(names, i.String())
 	}
 	return names
 }

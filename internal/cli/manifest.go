@@ -128,7 +128,7 @@ func literalSecret(c *config.Config) string {
 	for _, rule := range c.Set.Rules() {
 		for _, i := range rule.Injections {
 			if literal(&i) {
-				return fmt.Sprintf("rule %q: header %s", rule.Name, i.Name)
+				return fmt.Sprintf("rule %q: %s", rule.Name, i)
 			}
 		}
 	}
