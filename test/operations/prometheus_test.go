@@ -82,7 +82,8 @@ var (
 // scraped a keybearer under traffic, with problems of each kind; and what was scraped
 // is without fault to promtool, without a secret, and told in docs/operations.md.
 //
-// seen red: see below
+// seen red: a metric misspelt in a panel; the library's WriteProcMetrics in place of
+// writeProcess; last_reload_successful always 1; helps without a text.
 func TestQueries(t *testing.T) {
 	s := newService(t, "access_log: /dev/full\n")
 	// Like a container: room for 32 connections, a limit of memory, and a user who may

@@ -216,12 +216,12 @@ func (s *service) ask(path string) (int, string) {
 	return get(http.DefaultClient, "http://"+s.admin+path)
 }
 
-// await asks until ok, for no longer than a minute.
+// await asks until ok, for no longer than half a minute.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s", what)
+			t.Fatalf("waited half a minute for %s", what)
 		}
 	}
 }
