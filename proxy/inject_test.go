@@ -228,41 +228,57 @@ func TestPlaceholderElsewhere(t *testing.T) {
 
 // A secret that the upstream refuses is replaced wherever the old one was put in, once.
 //
-// seen red: replace without the query, and without swap.
+// seen red: replace without the query, without its condition, and without swap.
 func TestPlacesRenewed(t *testing.T) {
-	c := rules.Config{Rules: []rules.RuleConfig{{
-		Name: "api", MatchHosts: []string{"api.test"}, When: "if_absent",
-		InjectHeaders: map[string]string{"X-Key": "${KEY}", "X-Mine": "${KEY}"}, InjectQuery: map[string]string{"key": "${KEY}"},
-		Placeholder: map[string]string{"KEY": standIn},
-	}}}
-	overBoth(t, func(t *testing.T, http2 bool) {
-		var mu sync.Mutex
-		var got []string
-		addr := serveHTTP(t, "api.test", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			mu.Lock()
-			defer mu.Unlock()
-			got = append(got, strings.Join([]string{r.RequestURI, r.Header.Get("Authorization"), strings.Join(r.Header["X-Key"], ","), r.Header.Get("X-Mine")}, " "))
-			if len(got) == 1 {
-				w.WriteHeader(401)
-			}
-		}))
-		f := start(t, c, map[string]string{"api.test:443": addr})
-		set, _ := rules.Compile(c, rules.Tunnel)
-		store, err := secrets.Open(secrets.Sources{Named: map[string]secrets.Source{"KEY": {Fetch: minted{&mint{next: coins}}}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.policy, _ = NewPolicy(set, store)
-		f.proxy.SetPolicy(f.policy)
-		f.asked(f.client(http2), new(arrivals), "/?a=1", "Authorization", "Bearer "+standIn, "X-Mine", "mine")
-		want := []string{
-			"/?a=1&key=" + coin(1) + " Bearer " + coin(1) + " " + coin(1) + " mine",
-			"/?a=1&key=" + coin(2) + " Bearer " + coin(2) + " " + coin(2) + " mine",
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if !slices.Equal(got, want) {
-			t.Errorf("arrived %q, want %q", got, want)
-		}
-	})
+	for _, tt := range []struct {
+		name   string
+		rule   rules.RuleConfig
+		target string
+		want   func(coin string) string
+	}{
+		{"header and query", rules.RuleConfig{
+			When: "if_absent", InjectHeaders: map[string]string{"X-Key": "${KEY}", "X-Mine": "${KEY}"}, InjectQuery: map[string]string{"key": "${KEY}"},
+		}, "/?a=1", func(coin string) string { return "/?a=1&key=" + coin + " Bearer " + standIn + " " + coin + " mine" }},
+		{"placeholder", rules.RuleConfig{Placeholder: map[string]string{"KEY": standIn}},
+			"/?b=" + standIn, func(coin string) string { return "/?b=" + coin + " Bearer " + coin + "  mine" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			overBoth(t, func(t *testing.T, http2 bool) {
+				var mu sync.Mutex
+				var got []string
+				addr := serveHTTP(t, "api.test", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					mu.Lock()
+					defer mu.Unlock()
+					got = append(got, strings.Join([]string{r.RequestURI, r.Header.Get("Authorization"), strings.Join(r.Header["X-Key"], ","), r.Header.Get("X-Mine")}, " "))
+					if len(got) == 1 {
+						w.WriteHeader(401)
+					}
+				}))
+				f := start(t, config(), map[string]string{"api.test:443": addr})
+				f.lend(tt.rule)
+				f.asked(f.client(http2), new(arrivals), tt.target, "Authorization", "Bearer "+standIn, "X-Mine", "mine")
+				mu.Lock()
+				defer mu.Unlock()
+				if want := []string{tt.want(coin(1)), tt.want(coin(2))}; !slices.Equal(got, want) {
+					t.Errorf("arrived %q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
+
+// lend gives the proxy one rule for api.test, whose KEY is from a mint.
+func (f *fixture) lend(rule rules.RuleConfig) {
+	f.t.Helper()
+	rule.Name, rule.MatchHosts = "api", []string{"api.test"}
+	set, problems := rules.Compile(rules.Config{Rules: []rules.RuleConfig{rule}}, rules.Tunnel)
+	if set == nil {
+		f.t.Fatal(problems)
+	}
+	store, err := secrets.Open(secrets.Sources{Named: map[string]secrets.Source{"KEY": {Fetch: minted{&mint{next: coins}}}}})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.policy, _ = NewPolicy(set, store)
+	f.proxy.SetPolicy(f.policy)
 }
