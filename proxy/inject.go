@@ -47,23 +47,36 @@ func (x *exchange) inject(a *action, h requestHead) error {
 		x.Reason = "presigned_url: the URL has a signature of its own; nothing was injected"
 		return nil
 	}
-	h.remove(a.drops)
-	applied := 0
-	x.applied = a.names
-	for i := range a.settings {
-		if a.settings[i].apply(h) {
-			applied++
-		} else {
-			x.applied = without(x.applied, a.names[i])
-		}
-	}
-	if applied == 0 && len(a.settings) > 0 {
+	if x.applied = a.wanted(h); len(x.applied) == 0 && len(a.settings) > 0 {
 		x.Reason = "the request has nothing that the rule would replace, or all that it would set; nothing was injected"
+		h.remove(a.drops)
 		return nil
 	}
+	h.remove(a.drops)
 	x.searchable(a, h)
 	x.action = a
+	for i := range a.settings {
+		if x.applies(a, i) {
+			a.settings[i].put(h)
+		}
+	}
 	return nil
+}
+
+// wanted returns the names of those settings whose condition holds.
+func (a *action) wanted(h requestHead) []string {
+	names := a.names
+	for i := range a.settings {
+		if !a.settings[i].wanted(h) {
+			names = without(names, a.names[i])
+		}
+	}
+	return names
+}
+
+// applies reports whether the setting number i of an action is among those in x.applied.
+func (x *exchange) applies(a *action, i int) bool {
+	return len(x.applied) == len(a.names) || slices.Contains(x.applied, a.names[i])
 }
 
 func without(list []string, name string) []string {
@@ -81,17 +94,15 @@ func (x *exchange) searchable(a *action, h requestHead) {
 
 func isAcceptEncoding(name string) bool { return strings.EqualFold(name, "Accept-Encoding") }
 
-// apply puts the value into the request, if its condition holds. It reports whether it
-// did.
-func (s *setting) apply(h requestHead) bool {
+// wanted reports whether the condition of the setting holds.
+func (s *setting) wanted(h requestHead) bool {
 	switch {
 	case s.in == rules.InPlaceholder:
-		return swap(h, s.placeholder, s.value)
-	case s.when != rules.Always && s.present(h) != (s.when == rules.IfPresent):
-		return false
+		return takes(h, s.placeholder)
+	case s.when == rules.Always:
+		return true
 	}
-	s.set(h)
-	return true
+	return s.present(h) == (s.when == rules.IfPresent)
 }
 
 func (s *setting) present(h requestHead) bool {
@@ -101,15 +112,19 @@ func (s *setting) present(h requestHead) bool {
 	return h.has(s.same)
 }
 
-func (s *setting) set(h requestHead) {
-	if s.in == rules.InQuery {
+// put puts the value into the request.
+func (s *setting) put(h requestHead) {
+	switch s.in {
+	case rules.InPlaceholder:
+		swap(h, s.placeholder, s.value)
+	case rules.InQuery:
 		h.setTarget(setParameter(h.target(), s.name, s.value))
-		return
+	default:
+		if s.when != rules.Always { // or they are gone already
+			h.remove(s.same)
+		}
+		h.add(s.name, s.value)
 	}
-	if s.when != rules.Always { // or they are gone already
-		h.remove(s.same)
-	}
-	h.add(s.name, s.value)
 }
 
 // renew is for the status of a response. If the upstream says that the credentials are
@@ -135,12 +150,12 @@ func (x *exchange) replace(a *action, h requestHead) {
 	for i := range a.settings {
 		s := &a.settings[i]
 		switch {
-		case !slices.Contains(x.applied, a.names[i]):
+		case !x.applies(a, i):
 		case s.in == rules.InPlaceholder:
 			swap(h, x.action.settings[i].value, s.value)
 		default:
 			h.remove(func(name string) bool { return s.in == rules.InHeader && s.same(name) })
-			s.set(h)
+			s.put(h)
 		}
 	}
 	x.action = a

@@ -64,7 +64,7 @@ func (f *fixture) asked(client *http.Client, up *arrivals, target string, fields
 // if_absent keeps what the client has sent, in whatever spelling; if_present only
 // replaces it. What is set is there once.
 //
-// seen red: apply without the condition; present comparing the spelling; set without
+// seen red: wanted without the condition; present comparing the spelling; put without
 // remove; drops for conditional settings as well.
 func TestWhen(t *testing.T) {
 	for _, tt := range []struct {

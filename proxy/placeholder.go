@@ -9,27 +9,16 @@ import (
 )
 
 // swap puts a value wherever the client has sent the text that stands for it: in
-// fields, inside of Basic credentials, in values of the query. It reports whether it
-// was anywhere.
-func swap(h requestHead, placeholder, value string) (found bool) {
-	h.rewrite(func(field string) string {
-		swapped := swapIn(field, placeholder, value)
-		found = found || swapped != field
-		return swapped
-	})
-	target := h.target()
-	swapped := parameters(target, func(_, piece string) string {
+// fields, inside of Basic credentials, in values of the query.
+func swap(h requestHead, placeholder, value string) {
+	h.rewrite(func(field string) string { return swapIn(field, placeholder, value) })
+	h.setTarget(parameters(h.target(), func(_, piece string) string {
 		name, content, _ := strings.Cut(piece, "=")
 		if content = decoded(content); !strings.Contains(content, placeholder) {
 			return piece
 		}
 		return name + "=" + encoded(strings.ReplaceAll(content, placeholder, value))
-	})
-	if swapped != target {
-		found = true
-		h.setTarget(swapped)
-	}
-	return found
+	}))
 }
 
 func swapIn(field, placeholder, value string) string {
@@ -80,9 +69,23 @@ func owns(injections []rules.Injection, name string) bool {
 
 // holds reports whether a text is anywhere in a head, as it is, percent-encoded or in
 // Basic credentials.
-func holds(h requestHead, text string) (found bool) {
+func holds(h requestHead, text string) bool {
 	target, err := url.PathUnescape(h.target())
-	found = strings.Contains(h.target(), text) || err == nil && strings.Contains(target, text)
+	return inFields(h, text) || strings.Contains(h.target(), text) || err == nil && strings.Contains(target, text)
+}
+
+// takes reports whether a text is where swap looks for it.
+func takes(h requestHead, text string) bool {
+	found := inFields(h, text)
+	parameters(h.target(), func(_, piece string) string {
+		_, content, _ := strings.Cut(piece, "=")
+		found = found || strings.Contains(decoded(content), text)
+		return piece
+	})
+	return found
+}
+
+func inFields(h requestHead, text string) (found bool) {
 	h.rewrite(func(field string) string {
 		_, credentials, _ := basic(field)
 		found = found || strings.Contains(field, text) || strings.Contains(credentials, text)
