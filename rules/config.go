@@ -1,6 +1,9 @@
 package rules
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Config is the policy as written: the proxy_config of the LangSmith API, key
 // for key, and the few keys that keybearer adds. internal/config decodes it;
@@ -17,6 +20,8 @@ type RuleConfig struct {
 	Name            string            `yaml:"name" doc:"Required; unique; used in logs."`
 	Description     string            `yaml:"description" doc:"For people."`
 	Enabled         *bool             `yaml:"enabled" doc:"Default true."`
+	Type            string            `yaml:"type" doc:"LangSmith: gcp, for a rule that gives requests to *.googleapis.com access tokens of a service account. Left out for a rule that injects headers; LangSmith's others are not implemented." enum:"gcp"`
+	GCP             *GCPConfig        `yaml:"gcp" doc:"Whose access tokens, with type: gcp."`
 	MatchHosts      []string          `yaml:"match_hosts" doc:"Required, at least one: api.openai.com, *.github.com, s3.*.amazonaws.com; optional :port or :*, default 443."`
 	MatchPaths      []string          `yaml:"match_paths" doc:"Globs on the path without the query; empty = every path. A trailing /* spans segments."`
 	MatchMethods    []string          `yaml:"match_methods" doc:"Empty = every method."`
@@ -38,6 +43,30 @@ type HeaderConfig struct {
 	Value string `yaml:"value" doc:"The value."`
 }
 
+// GCPConfig is the value of gcp.
+type GCPConfig struct {
+	ServiceAccountJSON *SecretConfig `yaml:"service_account_json" doc:"Required: the key of the service account."`
+	Scopes             []string      `yaml:"scopes" doc:"OAuth scopes. Default: https://www.googleapis.com/auth/cloud-platform."`
+}
+
+// SecretConfig is a secret as LangSmith writes it.
+type SecretConfig struct {
+	Type  string `yaml:"type" doc:"Required: workspace_secret: {NAME} is a reference; opaque: a literal." enum:"workspace_secret,opaque"`
+	Value string `yaml:"value" doc:"Required: the value."`
+}
+
+// Template is the value, with its references.
+func (c SecretConfig) Template() (Template, error) {
+	if c.Type != "workspace_secret" {
+		return Template{template{}.literal(c.Value)}, nil
+	}
+	t, err := parseBraces(c.Value)
+	if err == nil && len(t.references()) == 0 {
+		err = errNoReference
+	}
+	return Template{t}, err
+}
+
 // BasicAuthConfig is the value of basic_auth and of client_auth; both parts may
 // hold references.
 type BasicAuthConfig struct {
@@ -50,6 +79,8 @@ type AccessControlConfig struct {
 	AllowList []string `yaml:"allow_list" doc:"Only these hosts: patterns, CIDRs, ~regex, each with an optional :port."`
 	DenyList  []string `yaml:"deny_list" doc:"All but these hosts."`
 }
+
+var errNoReference = errors.New("type workspace_secret without a {NAME}; for a literal use opaque")
 
 // A Problem is something wrong, or doubtful, in a Config.
 type Problem struct {

@@ -148,8 +148,10 @@ func (r *report) load(file string, data []byte, o Options) *Config {
 	}
 	c := &Config{File: file, Policy: doc.policy}
 	c.Settings = r.settings(doc.settings, base, o)
+	named := r.sources(doc.secrets, base)
+	r.gcpRules(c.Policy.Rules, policyPath, named)
 	c.Secrets = secrets.Sources{
-		Named:   r.sources(doc.secrets, base),
+		Named:   named,
 		Dir:     c.Settings.SecretsDir,
 		EnvFile: c.Settings.EnvFile,
 	}
