@@ -12,6 +12,7 @@ type Config struct {
 	Rules         []RuleConfig         `yaml:"rules" doc:"Which requests get which headers; the first enabled rule that matches acts, alone."`
 	NoProxy       []string             `yaml:"no_proxy" doc:"Hosts that are tunnelled untouched, whatever the rules say: names, .suffixes, patterns, IPs, CIDRs, each with an optional :port."`
 	AccessControl *AccessControlConfig `yaml:"access_control" doc:"Which hosts may be reached at all; exactly one of the two lists."`
+	Callbacks     []CallbackConfig     `yaml:"callbacks" doc:"LangSmith: servers that answer with the headers to inject, for requests that no rule acts on."`
 	ClientAuth    *BasicAuthConfig     `yaml:"client_auth" doc:"The Basic proxy credentials that every client must send; both parts may hold ${NAME}."`
 }
 
@@ -43,10 +44,28 @@ type HeaderConfig struct {
 	Value string `yaml:"value" doc:"The value."`
 }
 
+// CallbackConfig is one entry of callbacks.
+type CallbackConfig struct {
+	MatchHosts     []string       `yaml:"match_hosts" doc:"Required, at least one; as in rules."`
+	URL            string         `yaml:"url" doc:"Required: the server, https://, or http:// on loopback. It gets a POST with {host, port} and answers {headers: {NAME: VALUE}}."`
+	RequestHeaders []HeaderConfig `yaml:"request_headers" doc:"Headers of the POST."`
+	TTLSeconds     int64          `yaml:"ttl_seconds" doc:"Required: how long an answer may be used for its host, in seconds."`
+	FullRequest    bool           `yaml:"full_request" doc:"Must be false: the server does not get the requests themselves."`
+}
+
+// AnswerName is the name of the secret that a callback's answers are looked up under,
+// by its place in callbacks. It is a JSON object of header names and values.
+func AnswerName(callback int) string { return fmt.Sprintf("callbacks.%d", callback) }
+
 // GCPConfig is the value of gcp.
 type GCPConfig struct {
 	ServiceAccountJSON *SecretConfig `yaml:"service_account_json" doc:"Required: the key of the service account."`
 	Scopes             []string      `yaml:"scopes" doc:"OAuth scopes. Default: https://www.googleapis.com/auth/cloud-platform."`
+}
+
+// Template is the value, with its references.
+func (c HeaderConfig) Template() (Template, error) {
+	return SecretConfig{c.Type, c.Value}.Template()
 }
 
 // SecretConfig is a secret as LangSmith writes it.

@@ -206,6 +206,10 @@ func (e *explanation) result(match rules.Match) {
 func (e *explanation) matched(rule *rules.Rule) {
 	usable := true
 	for _, i := range rule.Injections {
+		if i.Name == "" {
+			fmt.Fprintf(e.w, "sets        what %s answers with\n", rule.Description)
+			continue
+		}
 		fmt.Fprintf(e.w, "sets        %s\n", i.Name)
 	}
 	for _, name := range rule.Remove {

@@ -72,9 +72,6 @@ type volumeMount struct {
 // not implement. They are errors: a rule that silently does nothing is worse
 // than none. Empty values, which API answers are full of, are accepted.
 var unsupported = map[reflect.Type]map[string]string{
-	reflect.TypeFor[proxyConfig](): {
-		"callbacks": "not implemented by keybearer yet; use rules with secrets from the environment or from files",
-	},
 	reflect.TypeFor[rules.RuleConfig](): {
 		"aws":   "not implemented by keybearer yet; requests cannot be signed for AWS: remove the rule",
 		"azure": "not implemented by keybearer yet; requests cannot be signed for Azure: remove the rule",

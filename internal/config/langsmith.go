@@ -2,6 +2,10 @@ package config
 
 import (
 	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"keybearer/internal/tokens"
 	"keybearer/rules"
@@ -52,4 +56,48 @@ func (r *report) gcpRule(rule *rules.RuleConfig, path, secret string, named map[
 	}
 	named[secret] = secrets.Source{Fetch: tokens.GCP{Credentials: credentials, Scopes: account.Scopes}}
 	rule.InjectHeaders = map[string]string{"Authorization": "Bearer ${" + secret + "}"}
+}
+
+// maxTTL is the longest ttl_seconds; LangSmith takes an hour.
+const maxTTL = 24 * time.Hour
+
+// callbacks puts the sources of LangSmith's callbacks into named.
+func (r *report) callbacks(list []rules.CallbackConfig, policyPath string, named map[string]secrets.Source) {
+	for i, written := range list {
+		path, name := fmt.Sprintf("%scallbacks[%d]", policyPath, i), rules.AnswerName(i)
+		if _, taken := named[name]; taken {
+			r.errorf(join("secrets", name), "is the name that keybearer gives the answers of a callback; choose another")
+		}
+		c := secrets.Callback{URL: written.URL, TTL: time.Duration(written.TTLSeconds) * time.Second, Headers: map[string]secrets.Text{}}
+		named[name] = secrets.Source{Fetch: c}
+		if r.suspect(path) {
+			continue
+		}
+		r.url(path+".url", written.URL)
+		if written.FullRequest {
+			r.errorf(path+".full_request", "is not implemented by keybearer, which does not send requests to third parties; set it to false")
+		}
+		if written.TTLSeconds < 1 || written.TTLSeconds > int64(maxTTL/time.Second) {
+			r.errorf(path+".ttl_seconds", "must be a number of seconds from 1 to %d", int64(maxTTL/time.Second))
+		}
+		for n, header := range written.RequestHeaders {
+			c.Headers[header.Name] = r.requestHeader(fmt.Sprintf("%s.request_headers[%d]", path, n), header)
+		}
+	}
+}
+
+func (r *report) requestHeader(path string, h rules.HeaderConfig) secrets.Text {
+	switch {
+	case !httpguts.ValidHeaderFieldName(h.Name) || strings.EqualFold(h.Name, "Host") || strings.EqualFold(h.Name, "Content-Type"):
+		r.errorf(path+".name", "is not the name of a header that can be set")
+	case h.Type == "":
+		r.errorf(path+".type", "is missing; it is workspace_secret, plaintext or opaque")
+	case h.Value == "" || !httpguts.ValidHeaderFieldValue(h.Value):
+		r.errorf(path+".value", "is not a value that a header can have")
+	}
+	t, err := h.Template()
+	if err != nil {
+		r.errorf(path+".value", "%v", err)
+	}
+	return t
 }
