@@ -90,6 +90,8 @@ func TestReloadFetched(t *testing.T) {
 
 // git clones through keybearer with the token of a GitHub App that keybearer got for
 // it, and knows nothing of the app's key or of the token.
+//
+// seen red: github.go in tokens, another path; a GitHub that wants another token.
 func TestGitHubAppClone(t *testing.T) {
 	git, err := exec.LookPath("git")
 	if err != nil {
