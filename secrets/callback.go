@@ -84,5 +84,8 @@ func setHeaders(r *http.Request, headers map[string]Text, a Access) error {
 // References implements [Fetcher].
 func (c Callback) References() []string { return HTTP{Headers: c.Headers}.References() }
 
+// Server is the URL that is asked.
+func (c Callback) Server() string { return c.URL }
+
 // String names the URL without a query.
 func (c Callback) String() string { return fmt.Sprintf("callback %s", HTTP{URL: c.URL}) }

@@ -61,6 +61,9 @@ func (h HTTP) References() []string {
 	return slices.Compact(names)
 }
 
+// Server is the URL that is asked.
+func (h HTTP) Server() string { return h.URL }
+
 // String names the URL without a query.
 func (h HTTP) String() string {
 	url, _, _ := strings.Cut(h.URL, "?")

@@ -49,12 +49,12 @@ func (r *report) exec(path string, s source, base string) secrets.Exec {
 		}
 		command = append([]string{program}, command[1:]...)
 	}
-	return secrets.Exec{Command: command, TTL: r.duration(path+".ttl", s.TTL)}
+	return secrets.Exec{Command: command, TTL: r.duration(path+".ttl", s.TTL, maxTTL)}
 }
 
 func (r *report) http(path string, s *httpSource) secrets.HTTP {
 	r.url(path+".url", s.URL)
-	h := secrets.HTTP{URL: s.URL, JSONPath: s.JSONPath, TTL: r.duration(path+".ttl", s.TTL), Headers: map[string]secrets.Text{}}
+	h := secrets.HTTP{URL: s.URL, JSONPath: s.JSONPath, TTL: r.duration(path+".ttl", s.TTL, maxTTL), Headers: map[string]secrets.Text{}}
 	for name, value := range s.Headers {
 		here := join(path+".headers", name)
 		if !httpguts.ValidHeaderFieldName(name) || strings.EqualFold(name, "Host") {

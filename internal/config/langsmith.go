@@ -58,8 +58,8 @@ func (r *report) gcpRule(rule *rules.RuleConfig, path, secret string, named map[
 	rule.InjectHeaders = map[string]string{"Authorization": "Bearer ${" + secret + "}"}
 }
 
-// maxTTL is the longest ttl_seconds; LangSmith takes an hour.
-const maxTTL = 24 * time.Hour
+// maxAnswerTTL is the longest ttl_seconds; LangSmith takes an hour.
+const maxAnswerTTL = 24 * time.Hour
 
 // callbacks puts the sources of LangSmith's callbacks into named.
 func (r *report) callbacks(list []rules.CallbackConfig, policyPath string, named map[string]secrets.Source) {
@@ -77,8 +77,8 @@ func (r *report) callbacks(list []rules.CallbackConfig, policyPath string, named
 		if written.FullRequest {
 			r.errorf(path+".full_request", "is not implemented by keybearer, which does not send requests to third parties; set it to false")
 		}
-		if written.TTLSeconds < 1 || written.TTLSeconds > int64(maxTTL/time.Second) {
-			r.errorf(path+".ttl_seconds", "must be a number of seconds from 1 to %d", int64(maxTTL/time.Second))
+		if written.TTLSeconds < 1 || written.TTLSeconds > int64(maxAnswerTTL/time.Second) {
+			r.errorf(path+".ttl_seconds", "must be a number of seconds from 1 to %d", int64(maxAnswerTTL/time.Second))
 		}
 		for n, header := range written.RequestHeaders {
 			c.Headers[header.Name] = r.requestHeader(fmt.Sprintf("%s.request_headers[%d]", path, n), header)
