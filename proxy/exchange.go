@@ -53,7 +53,7 @@ func (x *exchange) admit(policy *Policy, method, authority string, h requestHead
 	switch match.Outcome {
 	case rules.Matched:
 		x.Reason = "" // the rule is told; that of the connection may be another
-		return x.inject(policy.action(match.Rule), h)
+		return x.inject(policy.action(match.Rule, x.target), h)
 	case rules.AmbiguousPath:
 		return &failAmbiguous
 	case rules.PlaintextNotInjected:

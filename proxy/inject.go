@@ -28,10 +28,10 @@ type setting struct {
 	same        func(name string) bool // reports whether a field has that name
 }
 
-func newSetting(i rules.Injection, value string) setting {
+func newSetting(i rules.Injection, f rules.Field) setting {
 	return setting{
-		in: i.In, when: i.When, name: i.Name, value: value, placeholder: i.Placeholder,
-		same: func(name string) bool { return sameField(i.Name, name) },
+		in: i.In, when: i.When, name: f.Name, value: f.Value, placeholder: i.Placeholder,
+		same: func(name string) bool { return sameField(f.Name, name) },
 	}
 }
 
@@ -147,6 +147,10 @@ func (x *exchange) renew(status int, safe bool, h requestHead) bool {
 // replace puts the values of another expansion of the same rule in the places of those
 // that were put in before.
 func (x *exchange) replace(a *action, h requestHead) {
+	h.remove(x.action.drops) // a callback may have answered with others
+	if len(x.applied) == len(x.action.names) {
+		x.applied = a.names
+	}
 	for i := range a.settings {
 		s := &a.settings[i]
 		switch {
@@ -154,7 +158,6 @@ func (x *exchange) replace(a *action, h requestHead) {
 		case s.in == rules.InPlaceholder:
 			swap(h, x.action.settings[i].value, s.value)
 		default:
-			h.remove(func(name string) bool { return s.in == rules.InHeader && s.same(name) })
 			s.put(h)
 		}
 	}

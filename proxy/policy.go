@@ -20,11 +20,11 @@ type Policy struct {
 	clients      *credentials      // what clients must send; nil if nothing
 }
 
-// action returns what a rule does to a request now.
-func (p *Policy) action(rule *rules.Rule) *action {
+// action returns what a rule does to a request for a target now.
+func (p *Policy) action(rule *rules.Rule, t rules.Target) *action {
 	a := p.actions[rule]
 	if a != nil && a.lease != nil {
-		return a.lease.current()
+		return a.lease.of(t).current()
 	}
 	return a
 }
@@ -68,7 +68,7 @@ func NewPolicy(set *rules.Set, store *secrets.Store) (*Policy, error) {
 	p := &Policy{set: set, actions: make(map[*rules.Rule]*action), placeholders: set.Placeholders()}
 	var errs []error
 	for _, rule := range set.Rules() {
-		a := newLease(rule, store).current()
+		a := newLease(rule, store).first()
 		p.actions[rule] = a
 		errs = append(errs, a.err)
 	}
@@ -89,12 +89,19 @@ func newAction(rule *rules.Rule, before []string, lookup func(name string) (secr
 	x := expansion{owner: fmt.Sprintf("rule %q", rule.Name), lookup: lookup}
 	var secret []string
 	for _, injection := range rule.Injections {
-		value, parts := x.expand(injection)
-		a.settings = append(a.settings, newSetting(injection, value))
-		a.names = append(a.names, injection.String())
+		fields, parts := x.fields(injection)
+		for _, f := range fields {
+			a.settings = append(a.settings, newSetting(injection, f))
+			a.names = append(a.names, f.Name)
+			if injection.Name != "" {
+				a.names[len(a.names)-1] = injection.String()
+			}
+			if injection.Secret() {
+				parts = append(parts, f.Value)
+			}
+		}
 		if injection.Secret() {
 			secret = append(secret, parts...)
-			secret = append(secret, value)
 		}
 	}
 	if a.err = x.err(); a.err != nil {
@@ -114,22 +121,37 @@ type expansion struct {
 
 func (x *expansion) err() error { return errors.Join(x.errs...) }
 
-// expand returns the value of a field and the secret texts that went into it. It
-// is the only place where a secret is revealed.
+// expand returns the value of a field and the secret texts that went into it.
 func (x *expansion) expand(field rules.Injection) (value string, parts []string) {
 	before := len(x.errs)
-	value, parts, err := field.Expand(func(name string) (string, error) {
-		v, err := x.lookup(name)
-		if err != nil {
-			x.errs = append(x.errs, &SecretError{Owner: x.owner, Secret: name, Err: err})
-			return "", err
-		}
-		return v.Reveal(), nil
-	})
-	if err != nil && len(x.errs) == before {
-		x.errs = append(x.errs, fmt.Errorf("%s: header %s: %w", x.owner, field.Name, err))
-	}
+	value, parts, err := field.Expand(x.reveal)
+	x.note(before, field, err)
 	return value, parts
+}
+
+// fields is expand for an injection that may be several fields.
+func (x *expansion) fields(injection rules.Injection) (fields []rules.Field, parts []string) {
+	before := len(x.errs)
+	fields, parts, err := injection.Fields(x.reveal)
+	x.note(before, injection, err)
+	return fields, parts
+}
+
+// note keeps an error that is not one of a look-up, which reveal has kept.
+func (x *expansion) note(before int, injection rules.Injection, err error) {
+	if err != nil && len(x.errs) == before {
+		x.errs = append(x.errs, fmt.Errorf("%s: header %s: %w", x.owner, injection.Name, err))
+	}
+}
+
+// reveal returns the text of a secret. It is the only place where one is revealed.
+func (x *expansion) reveal(name string) (string, error) {
+	v, err := x.lookup(name)
+	if err != nil {
+		x.errs = append(x.errs, &SecretError{Owner: x.owner, Secret: name, Err: err})
+		return "", err
+	}
+	return v.Reveal(), nil
 }
 
 // takesOut returns what reports whether the client's field of a name is removed: one

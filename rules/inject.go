@@ -13,6 +13,8 @@ import (
 
 // An Injection is one thing that a rule puts into a request, in place of any that the
 // client sent under that name.
+//
+// That of a callback has no name, and is several: see [Injection.Fields].
 type Injection struct {
 	// Name is that of the field or parameter, spelled as in the configuration; of a
 	// placeholder that of the secret.
@@ -26,6 +28,7 @@ type Injection struct {
 	username template // basic only
 	basic    bool     // the value is Basic credentials (RFC 7617)
 	opaque   bool     // the literal value is a secret by itself
+	answer   string   // the secret that holds names and values
 }
 
 // A Place is where an Injection goes.
@@ -59,6 +62,9 @@ func (i Injection) String() string {
 
 // References lists the names of the secrets that the value needs, sorted.
 func (i Injection) References() []string {
+	if i.answer != "" {
+		return []string{i.answer}
+	}
 	names := slices.Concat(i.username.references(), i.value.references())
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -84,6 +84,10 @@ func describe(w io.Writer, c *config.Config, store *secrets.Store) {
 			fmt.Fprintln(w, "  is not enabled")
 		}
 	}
+	for i, rule := range c.Set.Rules()[len(c.Set.Rules())-len(c.Policy.Callbacks):] {
+		fmt.Fprintf(w, "callback %s, for requests that no rule acts on\n", c.Policy.Callbacks[i].URL)
+		describeRule(w, rule, store)
+	}
 	if field, ok := c.Set.ClientAuth(); ok {
 		fmt.Fprintln(w, "clients have to send the credentials of client_auth")
 		for _, name := range field.References() {
@@ -164,6 +168,10 @@ func describeInjection(w io.Writer, i rules.Injection, store *secrets.Store) {
 		fmt.Fprintf(w, "%s to a text that is not secret\n", sets)
 	}
 	for _, name := range names {
+		if i.Name == "" {
+			fmt.Fprintf(w, "  sets the headers of the answer of %s\n", origin(store, name))
+			continue
+		}
 		fmt.Fprintf(w, "%s with the secret %s: %s\n", sets, name, origin(store, name))
 	}
 }
