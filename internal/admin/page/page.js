@@ -2,7 +2,7 @@
 // read. Nothing here makes markup of data, and nothing is kept beyond `kept` records.
 
 import { Rates, perSecond, showPlots } from "./plots.js";
-import { Row, age, alerts, detail, emptiness, facts, isProblem, policy, reasons } from "./views.js";
+import { Row, age, alerts, detail, emptiness, facts, isProblem, policy, reasons, refreshAges, where } from "./views.js";
 
 const kept = 2000; // records in memory
 const rowCount = 200; // rows in the document
@@ -99,7 +99,7 @@ function receiveRecords({ missed = 0, records: batch }) {
     connection.first = false;
     const known = new Set(records.map((e) => e.id));
     if (known.size === 0) { // 500 at most are kept for us: with fewer, these are all
-      const since = batch.length < 500 ? Date.parse(state.started) : ended(batch[0]);
+      const since = batch.length < 500 ? Date.parse(state.started) : Math.min(now, ended(batch[0]));
       rates.reset(second(now), second(since) + 1);
     }
     batch = batch.filter((e) => !known.has(e.id));
@@ -146,7 +146,7 @@ function filter() {
   const problems = $("problems").checked;
   return (e) => (!problems || isProblem(e)) &&
     (rule === "" || (rule === "-" ? !e.rule : `=${e.rule}` === rule)) &&
-    (text === "" || `${e.target ?? ""}${e.path ?? ""}`.toLowerCase().includes(text));
+    (text === "" || where(e).toLowerCase().includes(text) || (e.target ?? "").includes(text));
 }
 
 function showEmpty(matching, all) {
@@ -264,7 +264,7 @@ function tick() {
   rates.advance(second(Date.now()));
   const rate = showPlots(rates.series());
   document.title = `${$("alerts").hidden ? "" : "⚠ "}${perSecond(rate)} · keybearer`;
-  if (state) $("facts").replaceChildren(...facts(state));
+  refreshAges();
   changed();
 }
 

@@ -88,7 +88,7 @@ function percentile(sum, share) {
 const $ = (id) => document.getElementById(id);
 
 // perSecond is a rate in few digits.
-export const perSecond = (n) => (Number.isNaN(n) ? "–" : `${n < 9.95 ? n.toFixed(1) : Math.round(n)}/s`);
+export const perSecond = (n) => (Number.isNaN(n) ? "–" : `${n === 0 || n >= 9.95 ? Math.round(n) : n.toFixed(1)}/s`);
 
 // showPlots draws the three plots and returns the rate of requests.
 export function showPlots({ requests, problems, half, most }) {
@@ -125,7 +125,7 @@ function draw(canvas, ...lines) {
   minutes(c, style, width, height);
   for (const { values, color, fill } of lines) {
     c.strokeStyle = c.fillStyle = style.getPropertyValue(color);
-    c.lineWidth = 1.5 * devicePixelRatio;
+    c.lineWidth = 1.25 * devicePixelRatio;
     for (const [from, to] of runs(values)) {
       c.beginPath();
       for (let i = from; i < to; i++) c.lineTo(x(i, values.length), y(values[i]));

@@ -31,10 +31,19 @@ export function age(s) {
   return `${Math.floor(whole / 86_400)} d ${Math.floor((whole % 86_400) / 3600)} h`;
 }
 
-// since is the age of a time as Go writes it; its zero is none.
+// since is an element with the age of a time as Go writes it; Go's zero has none.
 function since(time) {
-  const d = new Date(time);
-  return d.getFullYear() > 1 ? age((Date.now() - d) / 1000) : "";
+  if (!(new Date(time).getFullYear() > 1)) return "";
+  const e = el("span", "since", age((Date.now() - Date.parse(time)) / 1000));
+  e.dataset.time = time;
+  return e;
+}
+
+// refreshAges has every since tell the age that it has now.
+export function refreshAges() {
+  for (const e of document.querySelectorAll(".since")) {
+    e.textContent = age((Date.now() - Date.parse(e.dataset.time)) / 1000);
+  }
 }
 
 function bytes(n) {
@@ -45,8 +54,8 @@ function bytes(n) {
 }
 
 const list = (label, items) => items?.length > 0 && el("div", "", el("dt", "", label), el("dd", "", items.join(", ")));
-const fact = (label, text, className) =>
-  text !== "" && text !== undefined && el("div", "", el("dt", "", label), el("dd", className, String(text)));
+const fact = (label, ...content) => content[0] !== undefined && content[0] !== "" &&
+  el("div", "", el("dt", "", label), el("dd", "", ...content));
 
 // isProblem is whether keybearer refused or failed, or the upstream did.
 export const isProblem = (e) => Boolean(e.error) || e.status >= 400;
@@ -56,6 +65,9 @@ function reason(e) {
   if (e.error) return e.error;
   return e.status >= 400 ? "the upstream's answer" : "";
 }
+
+// where is the target and path of a record, without the port of https://.
+export const where = (e) => (e.target ?? "–").replace(/:443$/, "") + (e.method === "CONNECT" ? "" : (e.path ?? ""));
 
 // Row is one row of the list: it is made once and shows one record after the other.
 export class Row {
@@ -77,9 +89,8 @@ export class Row {
     this.element.setAttribute("aria-selected", selected);
     if (e === this.e) return;
     this.e = e;
-    const path = e.method === "CONNECT" ? "" : (e.path ?? "");
     const texts = [clock(new Date(e.time)), e.verdict, e.status || "–", milliseconds(e.duration_ms), e.method ?? "",
-      (e.target ?? "–") + path, e.rule ?? "", reason(e)];
+      where(e), e.rule ?? "", reason(e)];
     texts.forEach((text, i) => { this.cells[i].textContent = text; });
     this.cells[1].className = `verdict ${e.verdict}`;
     this.element.className = e.error ? "row bad" : isProblem(e) ? "row poor" : "row";
@@ -88,12 +99,11 @@ export class Row {
 
 // facts are the head's.
 export function facts(state) {
-  const loaded = new Date(state.loaded);
   return [
     fact("version", state.version),
     fact("listens on", state.listen),
     fact("up", since(state.started)),
-    fact("policy loaded", `${clock(loaded)}, ${since(state.loaded)} ago`),
+    fact("policy loaded", clock(new Date(state.loaded)), ", ", since(state.loaded), " ago"),
   ].filter(Boolean);
 }
 
@@ -135,9 +145,18 @@ export function emptiness(kind, clearFilters) {
   return [];
 }
 
+const panelSize = 500; // rules, and secrets, that the policy panel shows
+
+// atMost makes elements of the first items of a list, and one that counts the others.
+function atMost(n, items, make) {
+  const all = (items ?? []).slice(0, n).map(make);
+  const more = (items?.length ?? 0) - n;
+  return more > 0 ? [...all, el("li", "note", `and ${more} more`)] : all;
+}
+
 // policy is the panel. choose is called with the name of a rule that is clicked.
 export function policy(state, choose) {
-  const rules = (state.rules ?? []).map((r) => {
+  const rules = atMost(panelSize, state.rules, (r) => {
     const name = el("button", "link", r.name);
     name.type = "button";
     name.title = "Show only its requests";
@@ -147,11 +166,9 @@ export function policy(state, choose) {
       el("dl", "", list("hosts", r.hosts), list("paths", r.paths), list("methods", r.methods),
         list("sets", r.injects), list("removes", r.removes), list("secrets", r.secrets)));
   });
-  const secrets = (state.secrets ?? []).map((s) => {
-    return el("li", s.problem ? "bad" : "",
-      el("h3", "", s.name), s.problem && el("p", "problem", s.problem),
-      el("dl", "", fact("source", s.source), fact("age", since(s.modified))));
-  });
+  const secrets = atMost(panelSize, state.secrets, (s) => el("li", s.problem ? "bad" : "",
+    el("h3", "", s.name), s.problem && el("p", "problem", s.problem),
+    el("dl", "", fact("source", s.source), fact("age", since(s.modified)))));
   return [
     el("h2", "", "Rules ", el("small", "", "the first that matches acts")),
     rules.length ? el("ol", "", ...rules) : el("p", "note", "No rules, so nothing is injected. Add one to the configuration; ", el("code", "", "keybearer check"), " says what it does."),
@@ -167,15 +184,15 @@ export function detail(e, close) {
   button.title = "Close (Esc)";
   button.addEventListener("click", close);
   const why = el("div", "why", el("p", "note", "Asking why …"));
-  const head = el("h2", "", `${e.method ?? ""} ${e.target ?? "no target"}${e.method === "CONNECT" ? "" : (e.path ?? "")}`);
+  const head = el("h2", "", `${e.method ?? ""} ${where(e)}`);
   return [
     button, head,
     e.reason && el("p", e.error ? "problem" : "note", e.reason),
-    el("h3", "", "Time"), timing(e),
     el("h3", "", "Why"), why,
+    el("h3", "", "Time"), timing(e),
     el("h3", "", "Record"),
     el("dl", "fields", fact("id", e.id), fact("began", new Date(e.time).toISOString()), fact("client", e.client),
-      fact("protocol", e.protocol), fact("verdict", e.verdict), fact("rule", e.rule), list("injected", e.injected),
+      fact("target", e.target), fact("protocol", e.protocol), fact("verdict", e.verdict), fact("rule", e.rule), list("injected", e.injected),
       fact("status", e.status), fact("error", e.error), fact("received", bytes(e.received)), fact("sent", bytes(e.sent)),
       fact("masked", e.masked && `${e.masked} times, an injected value in the answer`)),
   ].filter(Boolean);
