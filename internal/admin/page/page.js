@@ -2,11 +2,12 @@
 // read. Nothing here makes markup of data, and nothing is kept beyond `kept` records.
 
 import { Rates, perSecond, showPlots } from "./plots.js";
+import { follow } from "./stream.js";
 import { Row, age, alerts, detail, emptiness, facts, isProblem, policy, reasons, refreshAges, where } from "./views.js";
 
 const kept = 2000; // records in memory
 const rowCount = 200; // rows in the document
-const silence = 40_000; // ms without a heartbeat, of which there is one in 15 s
+const firstMost = 500; // records that come first on a connection: with fewer, these are all
 const stillness = 1500; // ms for which the list holds still after the pointer has moved on it
 
 const $ = (id) => document.getElementById(id);
@@ -18,64 +19,16 @@ let paused = false;
 let pointed = -Infinity; // when the pointer last moved on the list
 let selected = null; // the record in the detail
 let connection = { state: "connecting" };
+let first = true; // the next records are the first on the connection
 const rates = new Rates();
 const second = (ms) => Math.floor(ms / 1000);
 rates.reset(second(Date.now()), Infinity);
 
-// ---- the stream
+// ---- what /events tells
 
-async function follow() {
-  for (let failures = 0; ; failures++) {
-    try {
-      await listen(() => { failures = 0; });
-    } catch {
-      // Whatever it was, the remedy is the same.
-    }
-    const wait = Math.min(10_000, 500 * 2 ** failures) * (0.75 + Math.random() / 2);
-    connection = { state: "reconnecting", at: Date.now() + wait };
-    changed();
-    await new Promise((done) => setTimeout(done, wait));
-  }
-}
-
-// listen reads server-sent events until the stream ends, fails, or falls silent. An
-// EventSource would not show the heartbeats, nor the difference between quiet and dead.
-async function listen(connected) {
-  const abort = new AbortController();
-  let timer;
-  const heard = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => abort.abort(), silence);
-  };
-  heard();
-  try {
-    const response = await fetch("events", { signal: abort.signal, cache: "no-store" });
-    if (!response.ok) throw new Error(response.statusText);
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    connected();
-    connection = { state: "live", first: true };
-    for (let rest = ""; ;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      heard();
-      const messages = (rest + value).split("\n\n");
-      rest = messages.pop();
-      for (const message of messages) receive(message);
-    }
-  } finally {
-    clearTimeout(timer);
-    abort.abort();
-  }
-}
-
-function receive(message) {
-  let event = "", data = "";
-  for (const line of message.split("\n")) {
-    if (line.startsWith("event: ")) event = line.slice(7);
-    if (line.startsWith("data: ")) data += line.slice(6);
-  }
-  if (event === "state") receiveState(JSON.parse(data));
-  if (event === "records") receiveRecords(JSON.parse(data));
+function receive(event, data) {
+  if (event === "state") receiveState(data);
+  if (event === "records") receiveRecords(data);
   changed();
 }
 
@@ -84,7 +37,7 @@ function receiveState(next) {
     records = [];
     held = null;
     closeDetail();
-    rates.reset(second(Date.now()), Infinity);
+    rates.reset(second(Date.now()), second(Date.parse(next.started)) + 1);
   }
   state = next;
   showState();
@@ -95,12 +48,11 @@ function receiveState(next) {
 function receiveRecords({ missed = 0, records: batch }) {
   const now = Date.now();
   rates.advance(second(now));
-  if (connection.first) {
-    connection.first = false;
+  if (first) {
+    first = false;
     const known = new Set(records.map((e) => e.id));
-    if (known.size === 0) { // 500 at most are kept for us: with fewer, these are all
-      const since = batch.length < 500 ? Date.parse(state.started) : Math.min(now, ended(batch[0]));
-      rates.reset(second(now), second(since) + 1);
+    if (known.size === 0 && batch.length >= firstMost) {
+      rates.reset(second(now), second(Math.min(now, ended(batch[0]))) + 1);
     }
     batch = batch.filter((e) => !known.has(e.id));
     for (const e of batch) count(e, second(ended(e)));
@@ -243,6 +195,7 @@ function showConnection() {
   if ($("connection").textContent === text) return;
   $("connection").textContent = text;
   $("connection").dataset.state = now;
+  $("connection").title = connection.why ?? "";
 }
 
 let scheduled = false;
@@ -315,4 +268,8 @@ for (const type of ["scroll", "focusin", "focusout"]) $("list").addEventListener
 document.addEventListener("visibilitychange", tick);
 setInterval(tick, 1000);
 changed();
-follow();
+follow("events", receive, (next) => {
+  connection = next;
+  first = true;
+  changed();
+});

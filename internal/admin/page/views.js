@@ -110,6 +110,7 @@ export function facts(state) {
 // alerts say what is wrong and what to do about it.
 export function alerts(state) {
   const all = [];
+  if (state.draining) all.push(el("div", "", el("strong", "", "keybearer is shutting down. "), "It accepts no more connections."));
   if (state.rejected?.length) {
     all.push(el("div", "",
       el("strong", "", "The newest configuration is not in force. "),
