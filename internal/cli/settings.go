@@ -54,6 +54,8 @@ func addSetting(flags *pflag.FlagSet, name string) {
 		flags.String(name, "", "reach upstreams through the proxy `URL`")
 	case "upstream-no-proxy":
 		flags.StringSlice(name, nil, "reach `HOST` without it; repeatable")
+	case "admin":
+		flags.String(name, "", "`ADDR` of the admin listener: host:port or unix:PATH (default off)")
 	case "log-format":
 		flags.String(name, "", "log as `FORMAT`: auto, text or json")
 	case "log-level":
