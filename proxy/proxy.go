@@ -72,6 +72,10 @@ type Proxy struct {
 	// 0 means 10,000.
 	MaxConns int
 
+	// Own are addresses on which this process listens for something else: like the
+	// proxy's own they are never dialled.
+	Own []net.Addr
+
 	// Admit decides whether a client may use the proxy at all, by its connection.
 	// Nil admits all. Its error is told to nobody: the client gets a 403.
 	Admit func(net.Conn) error
@@ -96,6 +100,8 @@ type Proxy struct {
 
 	handshakes handshakes
 	open       connections
+	tunnels    census
+	intercepts census
 	strangers  strangers
 	mints      mintLimit
 	splices    atomic.Int32
@@ -184,8 +190,9 @@ func (p *Proxy) maxConns() int {
 }
 
 // Shutdown stops accepting, lets every exchange under way come to its end and
-// closes idle connections at once; when ctx ends it closes whatever is left,
-// tunnels included, and returns the context's error.
+// closes idle connections at once. Clients are told: answers over HTTP/1.1 carry
+// Connection: close, HTTP/2 connections get a GOAWAY. When ctx ends it closes
+// whatever is left, tunnels and WebSockets included, and returns the context's error.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.setup.Do(p.init)
 	p.draining.Store(true)

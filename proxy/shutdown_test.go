@@ -7,8 +7,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // Shutdown lets what is under way come to its end, closes what is idle at once
@@ -89,6 +92,45 @@ func closedListener(t *testing.T) net.Listener {
 	}
 	t.Cleanup(func() { l.Close() })
 	return l
+}
+
+// A client learns with the answer that the connection will not take another request,
+// and does not send one into its end (RFC 9112 section 9.6, RFC 9113 section 6.8).
+// seen red: draining left out of respond; h2.shutdown not called.
+func TestShutdownIsTold(t *testing.T) {
+	arrived, release := make(chan bool), make(chan bool)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- true
+		<-release
+		io.WriteString(w, "done")
+	})
+	origin := httptest.NewServer(handler)
+	t.Cleanup(origin.Close)
+	f := start(t, config(), map[string]string{
+		"api.test:443":  serveHTTP(t, "api.test", handler),
+		"plain.test:80": origin.Listener.Addr().String(),
+	})
+	inner, plain, frames := f.open("api.test:443"), f.dial(), f.openHTTP2("api.test:443")
+	io.WriteString(inner, apiGet)
+	io.WriteString(plain, "GET http://plain.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n")
+	frames.headers(1, true, get("/")...)
+	for range 3 {
+		<-arrived
+	}
+	go f.proxy.Shutdown(context.Background())
+	if frame, err := frames.read(); err != nil || frame.Header().Type != http2.FrameGoAway {
+		t.Errorf("the HTTP/2 client received %v, %v before the answer; want GOAWAY", frame, err)
+	}
+	close(release)
+	for name, conn := range map[string]net.Conn{"intercepted": inner, "plain": plain} {
+		resp := f.read(bufio.NewReader(conn), "GET")
+		if !resp.Close || resp.StatusCode != 200 {
+			t.Errorf("%s: status %d, close %t; want 200 and Connection: close", name, resp.StatusCode, resp.Close)
+		}
+	}
+	if frame, err := frames.read(); err != nil || frame.Header().Type != http2.FrameHeaders {
+		t.Errorf("the HTTP/2 client received %v, %v; want its answer", frame, err)
+	}
 }
 
 // What has not ended by the deadline is closed: tunnels, and exchanges that do

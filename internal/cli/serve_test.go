@@ -242,6 +242,24 @@ func TestServeDrain(t *testing.T) {
 	}
 }
 
+// What has not ended in time is cut, and that is an end as any other: exit code 0.
+// seen red: with the error of Shutdown returned.
+func TestServeDrainTime(t *testing.T) {
+	s := startServe(t, rulesWith("one")+"drain: 50ms\n")
+	defer close(s.up.release)
+	answer := make(chan string, 1)
+	go func() { answer <- s.get("/wait") }()
+	<-s.up.waiting
+	s.signal(syscall.SIGTERM)
+	s.awaitLog(`msg="the time to drain is over; what was still under way has been cut" drain=50ms`)
+	if got := <-answer; strings.HasPrefix(got, "200") {
+		t.Errorf("the exchange that was cut: %q", got)
+	}
+	if code := s.exitCode(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
 // A second signal ends the exchanges as well.
 func TestServeSecondSignal(t *testing.T) {
 	s := startServe(t, rulesWith("one"))

@@ -32,6 +32,7 @@ rule, problem or reason. The page at the same address shows the same, and why.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.top(cmd) },
 	}
 	o.register(cmd, "admin")
+	o.flags.Lookup("admin").Usage = "the admin listener is at `ADDR`, or at unix:PATH (default the setting admin)"
 	return cmd
 }
 

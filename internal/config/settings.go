@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -27,7 +28,9 @@ type Settings struct {
 	ClientDir      string         // where the files for clients are; "" = CADir
 	UpstreamCA     string         // PEM file; "" = the system's roots alone
 	UpstreamProxy  *UpstreamProxy // nil = upstreams are reached directly
-	Admin          string         // always "": not implemented yet
+	Drain          time.Duration  // how long exchanges and tunnels may go on after SIGTERM; 0 to 1 h
+	Admin          string         // host:port, or unix:PATH; "" = off
+	AccessLog      string         // a file, "-" for standard output; "" = records go into the log
 	LogFormat      string         // "auto", "text" or "json"
 	LogLevel       string         // "debug", "info", "warn" or "error"
 }
@@ -44,7 +47,9 @@ type settingsKeys struct {
 	UpstreamCA     string   `yaml:"upstream_ca" doc:"A PEM file of roots for upstreams, added to the system's."`
 	UpstreamProxy  string   `yaml:"upstream_proxy" doc:"The proxy of a corporate network on the way to the upstreams: http(s)://[USER:PASSWORD@]HOST:PORT; username and password may hold ${NAME}."`
 	UpstreamDirect []string `yaml:"upstream_no_proxy" doc:"Hosts that are reached without upstream_proxy, written as in no_proxy."`
-	Admin          string   `yaml:"admin" doc:"Not implemented yet." notyet:"true"`
+	Drain          string   `yaml:"drain" doc:"How long exchanges and tunnels may go on after SIGTERM, from 0s to 1h. Default 30s."`
+	Admin          string   `yaml:"admin" doc:"Address of the admin listener: host:port or unix:PATH. It has a page of live traffic, metrics, health. Default: off."`
+	AccessLog      string   `yaml:"access_log" doc:"A file for a line per request instead of the log; - is standard output."`
 	LogFormat      string   `yaml:"log_format" doc:"Default auto: text on a terminal, JSON otherwise." enum:"auto,text,json"`
 	LogLevel       string   `yaml:"log_level" doc:"Default info." enum:"debug,info,warn,error"`
 }
@@ -70,7 +75,9 @@ func (r *report) settings(file settingsKeys, base string, o Options) Settings {
 		ClientDir:      l.path("client_dir"),
 		UpstreamCA:     l.path("upstream_ca"),
 		UpstreamProxy:  l.upstreamProxy(),
-		Admin:          l.notYet("admin"),
+		Drain:          l.drain(),
+		Admin:          l.checked("admin", checkAdmin),
+		AccessLog:      l.path("access_log"),
 		LogFormat:      l.oneOf("log_format"),
 		LogLevel:       l.oneOf("log_level"),
 	}
@@ -104,8 +111,8 @@ func (l *layers) fill(file settingsKeys, base string) {
 			}
 		}
 	}
-	for _, name := range []string{"secrets_dir", "env_file", "ca_dir", "client_dir", "upstream_ca"} {
-		if s, ok := own[name].(string); ok {
+	for _, name := range []string{"secrets_dir", "env_file", "ca_dir", "client_dir", "upstream_ca", "access_log"} {
+		if s, ok := own[name].(string); ok && s != "-" {
 			own[name] = relativeTo(base, s)
 		}
 	}
@@ -123,6 +130,7 @@ func defaults() map[string]string {
 	d := map[string]string{
 		"listen":          "127.0.0.1:3128",
 		"unmatched_hosts": "tunnel",
+		"drain":           "30s",
 		"log_format":      "auto",
 		"log_level":       "info",
 	}
@@ -187,14 +195,14 @@ func (l *layers) oneOf(setting string) string {
 
 func (l *layers) path(setting string) string { return l.checked(setting, checkPath) }
 
-// notYet refuses a setting that is known and not implemented.
-func (l *layers) notYet(setting string) string {
-	return l.checked(setting, func(value string) error {
-		if value != "" {
-			return errors.New("not implemented by keybearer yet; remove it")
+func (l *layers) drain() (d time.Duration) {
+	l.checked("drain", func(value string) (err error) {
+		if d, err = time.ParseDuration(value); err != nil || d < 0 || d > time.Hour {
+			return fmt.Errorf("%q is not a duration from 0s to 1h; write 30s or 5m", shorten(value))
 		}
 		return nil
 	})
+	return d
 }
 
 // list reads a list, written in flags and variables with commas or spaces.
@@ -242,6 +250,19 @@ func checkListen(s string) error {
 		return fmt.Errorf("%q is not an address to listen on; write host:port, for example 127.0.0.1:3128", shorten(s))
 	}
 	return nil
+}
+
+func checkAdmin(s string) error {
+	path, unix := strings.CutPrefix(s, "unix:")
+	switch {
+	case s == "":
+		return nil
+	case unix && path == "":
+		return errors.New("unix: needs a path, as in unix:/run/keybearer/admin.sock")
+	case unix:
+		return checkPath(path)
+	}
+	return checkListen(s)
 }
 
 func checkPath(s string) error {

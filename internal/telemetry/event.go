@@ -70,6 +70,36 @@ type State struct {
 	Secrets []SecretState `json:"secrets"`
 	// Rejected is why the newest configuration is not in force; empty if it is.
 	Rejected []string `json:"rejected,omitempty"`
+	Draining bool     `json:"draining,omitempty"` // it accepts no more connections
+}
+
+// Problems says why requests may be refused that should not be: what /readyz and the
+// page tell. It is empty if all is well.
+func (s *State) Problems() []string {
+	var all []string
+	if s.Draining {
+		all = append(all, "keybearer is shutting down")
+	}
+	for _, secret := range s.Secrets {
+		if secret.Problem != "" {
+			all = append(all, secret.Problem)
+		}
+	}
+	for _, r := range s.Rules {
+		if r.Problem != "" {
+			all = append(all, "rule "+r.Name+" refuses its requests: "+r.Problem)
+		}
+	}
+	return all
+}
+
+func (s *State) refusing() (rules int) {
+	for _, r := range s.Rules {
+		if r.Problem != "" {
+			rules++
+		}
+	}
+	return rules
 }
 
 // RuleState is one enabled rule, in the order in which rules are asked.
