@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"keybearer/internal/telemetry"
 )
 
 func newTop() *cobra.Command {
@@ -84,7 +86,7 @@ func topLines(ctx context.Context, news <-chan adminNews, ended <-chan error, ou
 			return err
 		case n := <-news:
 			if n.lost != nil {
-				fmt.Fprintf(notes, "keybearer: %s; trying again in %s\n", printable(n.lost.Error()), brief(n.wait))
+				fmt.Fprintf(notes, "keybearer: %s; trying again in %s\n", telemetry.Clean(n.lost.Error()), brief(n.wait))
 			}
 			fresh := v.take(n, time.Now())
 			if n.batch.Missed > 0 {

@@ -117,7 +117,7 @@ func (s *adminStream) read(ctx context.Context, news chan<- adminNews) (connecte
 	if response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 200))
 		return false, fmt.Errorf("%s is no admin listener, or will not be watched: it answers %s: %s",
-			s.address, printable(response.Status), printable(strings.TrimSpace(string(body))))
+			s.address, telemetry.Clean(response.Status), telemetry.Clean(strings.TrimSpace(string(body))))
 	}
 	if !tell(ctx, news, adminNews{connected: true}) {
 		return true, ctx.Err()

@@ -201,9 +201,9 @@ func TestTopNobody(t *testing.T) {
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
 	for name, address := range map[string]string{
-		"nobody":   "127.0.0.1:1",
-		"other":    other.Listener.Addr().String(),
-		"no unix":  "unix:" + filepath.Join(t.TempDir(), "none"),
+		"nobody":  "127.0.0.1:1",
+		"other":   other.Listener.Addr().String(),
+		"no unix": "unix:" + filepath.Join(t.TempDir(), "none"),
 		"no port": "localhost",
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -220,7 +220,7 @@ const hostile = "a\x1b[2J\x1b]0;title\x07\x9b31m\u202eevil\r\n\tb"
 
 // A server that lies cannot drive the terminal, whatever it says and however long.
 //
-// seen red: printable left out in row, in wrong, and in topLine.
+// seen red: Clean left out in row, in wrong, and in topLine.
 func TestTopHostile(t *testing.T) {
 	e := telemetry.Event{Target: hostile, Verdict: hostile, Method: hostile, Path: hostile + strings.Repeat("x", 5000), Rule: hostile,
 		Error: hostile, Reason: hostile, Protocol: hostile, Client: hostile, Status: 1 << 60, DurationMS: 1e300}
@@ -232,7 +232,7 @@ func TestTopHostile(t *testing.T) {
 	v.take(adminNews{state: &s}, topStart)
 	v.take(adminNews{batch: adminBatch{Missed: 1 << 63, Records: []telemetry.Event{e}}}, topStart)
 	for _, text := range append(v.frame(120, 40, topStart), strings.TrimSuffix(strings.ReplaceAll(topLine(e), "\t", " "), "\n")) {
-		if printable(text) != text {
+		if telemetry.Clean(text) != text {
 			t.Errorf("a control character in %q", text)
 		}
 	}

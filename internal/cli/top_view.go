@@ -31,7 +31,7 @@ func (v *topView) take(n adminNews, now time.Time) []telemetry.Event {
 	case n.connected:
 		v.connection, v.first = "", true
 	case n.lost != nil:
-		v.connection = "reconnecting: " + printable(n.lost.Error())
+		v.connection = "reconnecting: " + telemetry.Clean(n.lost.Error())
 	case n.state != nil:
 		if !n.state.Started.Equal(v.state.Started) { // another process, which counts from 1 again
 			v.records, v.rates = nil, topRates{since: n.state.Started.Unix() + 1}
@@ -92,7 +92,7 @@ func (v *topView) head(width int, now time.Time) []string {
 	requests, problems := v.rates.mean(now.Unix())
 	half, most := v.percentiles()
 	first := fmt.Sprintf("keybearer %s  listens on %s  up %s  rules %d  secrets %d",
-		printable(s.Version), printable(s.Listen), brief(now.Sub(s.Started)), len(s.Rules), len(s.Secrets))
+		telemetry.Clean(s.Version), telemetry.Clean(s.Listen), brief(now.Sub(s.Started)), len(s.Rules), len(s.Secrets))
 	second := fmt.Sprintf("%s requests  %s problems  p50 %s  p95 %s", perSecond(requests), perSecond(problems), half, most)
 	lines := []string{v.styled(bold, fit(first, width)), fit(second, width)}
 	wrong := v.wrong()
@@ -111,17 +111,10 @@ func (v *topView) wrong() (all []string) {
 		all = append(all, v.connection)
 	}
 	for _, p := range v.state.Rejected {
-		all = append(all, "the newest configuration is not in force: "+printable(p))
+		all = append(all, "the newest configuration is not in force: "+telemetry.Clean(p))
 	}
-	for _, r := range v.state.Rules {
-		if r.Problem != "" {
-			all = append(all, "rule "+printable(r.Name)+" refuses its requests: "+printable(r.Problem))
-		}
-	}
-	for _, secret := range v.state.Secrets {
-		if secret.Problem != "" {
-			all = append(all, "secret "+printable(secret.Name)+": "+printable(secret.Problem))
-		}
+	for _, p := range v.state.Problems() {
+		all = append(all, telemetry.Clean(p))
 	}
 	return all
 }
@@ -135,7 +128,7 @@ func (v *topView) row(width int, cells [len(topTitles)]string) string {
 	widths := [...]int{8, 9, 6, 8, 7, rest * 11 / 20, rest - rest*11/20}
 	var b strings.Builder
 	for i, cell := range cells {
-		text := fit(printable(cell), widths[i])
+		text := fit(telemetry.Clean(cell), widths[i])
 		pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
 		if i == 2 || i == 3 { // numbers
 			text, pad = pad+text, ""

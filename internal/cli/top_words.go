@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"keybearer/internal/telemetry"
@@ -16,7 +15,7 @@ func topLine(e telemetry.Event) string {
 	fields := [...]string{e.Time.Local().Format("2006-01-02T15:04:05.000Z07:00"), e.Verdict, status3(e),
 		strconv.FormatFloat(e.DurationMS, 'f', 3, 64), e.Method, place(e), e.Rule, reason(e)}
 	for i, field := range fields {
-		if fields[i] = printable(field); field == "" {
+		if fields[i] = telemetry.Clean(field); field == "" {
 			fields[i] = "-"
 		}
 	}
@@ -92,17 +91,6 @@ func fit(s string, width int) string {
 		return ""
 	}
 	return string([]rune(s)[:width-1]) + "…"
-}
-
-// printable is s without what a terminal might obey: the server has cleaned what it
-// says, if it is ours.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
 }
 
 func perSecond(n float64) string {
