@@ -30,10 +30,10 @@ test: ## run every test that needs only Go
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags clients,containers ./test/...
+	$(GO) vet -tags clients,containers,browser ./test/...
 	cd test/manifests && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
-	$(GO) run $(STATICCHECK) -tags clients,containers ./test/...
+	$(GO) run $(STATICCHECK) -tags clients,containers,browser ./test/...
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
@@ -55,6 +55,10 @@ clean: ## remove what make has built
 .PHONY: test-clients
 test-clients: ## install and run the HTTP clients that people use
 	cd test/clients && $(GO) test -tags clients -count=1 -timeout 30m
+
+.PHONY: test-browser
+test-browser: ## try the page of the admin listener in Chromium
+	cd test/browser && $(GO) test -tags browser -count=1 -timeout 10m
 
 .PHONY: test-manifests
 test-manifests: ## decode the manifests with the types of Kubernetes and Compose

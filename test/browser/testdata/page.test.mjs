@@ -1,0 +1,322 @@
+// What the page of the admin listener shall do, in Chromium, while the world of
+// ../world_test.go has requests go through keybearer. PAGE and CONTROL are the addresses
+// of both, MODULES is the directory of playwright-core, CANARIES are texts that must not
+// be in anything the browser gets. SCREENSHOTS may be a directory for pictures.
+//
+// The tests run one after the other, on one keybearer that the first finds as it starts.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { after, before, test } from "node:test";
+
+const { PAGE, CONTROL, MODULES, CANARIES, SCREENSHOTS } = process.env;
+const { chromium } = createRequire(`${MODULES}/`)("playwright-core");
+
+const wide = { viewport: { width: 1280, height: 800 } };
+const narrow = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true };
+const rows = "#list .row:not(#columns)";
+
+let browser;
+before(async () => {
+  browser = await chromium.launch({
+    executablePath: "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+});
+after(() => browser.close());
+
+// control has something happen, and resolves to what became of it.
+async function control(what, parameters = {}) {
+  const response = await fetch(`${CONTROL}${what}?${new URLSearchParams(parameters)}`, { method: "POST" });
+  assert.equal(response.status, 200);
+  return (await response.text()).trim();
+}
+
+const request = (url, n = 1) => control("request", { url, n });
+
+// onPage runs a function with the page open. Whatever it does there must be no error on
+// the console, no violation of the policy, and no secret in what the browser got.
+// The console may have errors where keybearer is interrupted, and no stream is kept where
+// memory is measured.
+function onPage({ interrupted, measured, ...options }, f) {
+  return async () => {
+    const context = await browser.newContext(options);
+    const page = await context.newPage();
+    const errors = [];
+    const received = [];
+    page.on("console", (m) => m.type() === "error" && errors.push(m.text()));
+    page.on("pageerror", (err) => errors.push(err.stack));
+    page.on("response", (r) => {
+      if (!r.url().endsWith("/events")) received.push(r.text().catch(() => ""));
+    });
+    await page.exposeFunction("report", (text) => errors.push(text));
+    await page.addInitScript(watch, !measured);
+    await page.goto(PAGE);
+    try {
+      await f(page);
+      received.push(page.content(), page.evaluate(() => globalThis.heard));
+      const all = (await Promise.all(received)).join("\n");
+      for (const canary of CANARIES.split(" ")) assert.ok(!all.includes(canary), "a secret reached the browser");
+      assert.deepEqual(interrupted ? [] : errors, []);
+    } finally {
+      await context.close();
+    }
+  };
+}
+
+// watch runs in the page before its own scripts: it reports violations of the policy, and
+// keeps what comes over streams.
+function watch(listen) {
+  document.addEventListener("securitypolicyviolation", (e) => globalThis.report(`${e.violatedDirective}: ${e.blockedURI}`));
+  globalThis.heard = "";
+  const fetch = globalThis.fetch;
+  if (!listen) return;
+  globalThis.fetch = async (...args) => {
+    const response = await fetch(...args);
+    const [ours, theirs] = response.body.tee();
+    ours.pipeThrough(new TextDecoderStream()).pipeTo(new WritableStream({ write: (text) => { globalThis.heard += text; } })).catch(() => {});
+    return new Response(theirs, response);
+  };
+}
+
+const texts = (page, selector) => page.locator(selector).allTextContents();
+
+// until waits for something to hold in the page.
+const until = (page, condition, argument) => page.waitForFunction(condition, argument, { timeout: 10_000 });
+
+const firstRow = (page, text) => page.locator(rows).filter({ hasText: text }).first();
+
+async function picture(page, name) {
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
+}
+
+test("says what to do while there was no request", onPage(wide, async (page) => {
+  await page.getByText('eval "$(keybearer env)"').waitFor();
+  assert.equal(await page.locator("#connection").textContent(), "live");
+  await until(page, () => document.getElementById("requests-now").textContent === "0/s");
+  const policy = await page.locator("#policy").innerText();
+  for (const text of ["example-api", "models and responses", "/v1/*", "*.files.example.com", "Cookie", "FILE_KEY", "file-key"]) {
+    assert.ok(policy.includes(text), `${text} is not in the policy: ${policy}`);
+  }
+  await picture(page, "empty");
+}));
+
+test("its policy allows what is its own alone", async () => {
+  const response = await fetch(PAGE);
+  assert.equal(response.headers.get("content-security-policy"), "default-src 'none'; script-src 'self'; style-src 'self'; " +
+    "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+});
+
+test("rows appear as requests end, the newest first", onPage(wide, async (page) => {
+  await page.locator("#empty pre").waitFor();
+  await request("https://api.example.com/v1/first");
+  await firstRow(page, "api.example.com/v1/first").waitFor();
+  await request("https://api.example.com/v1/second?secret=query");
+  await firstRow(page, "api.example.com/v1/second").waitFor();
+  const [newest] = await texts(page, rows);
+  assert.match(newest, /^\d\d:\d\d:\d\dintercept200[\d.]+ msGETapi\.example\.com\/v1\/secondexample-api$/);
+  assert.equal((await page.content()).includes("secret=query"), false);
+  assert.equal(await page.locator("#empty").isVisible(), false);
+  await until(page, () => /^0\.[1-9]\/s$/.test(document.getElementById("requests-now").textContent));
+}));
+
+test("what is refused and what fails has its reason", onPage(wide, async (page) => {
+  assert.match(await request("https://other.example.com/"), /Forbidden/);
+  assert.match(await request("https://broken.example.com/v1/x"), /^502/);
+  assert.match(await request("https://api.example.com/v1/status/401"), /^401/);
+  assert.match(await request("https://tunnel.example.com/"), /^200/);
+  await firstRow(page, "other.example.com").waitFor();
+  assert.match(await firstRow(page, "other.example.com").textContent(), /deny403.*CONNECT.*the host may not be reached|deny403.*CONNECT.*no rule names/);
+  assert.match(await firstRow(page, "broken.example.com").textContent(), /intercept502.*broken.*the upstream refused the connection/);
+  assert.match(await firstRow(page, "status/401").textContent(), /401.*the upstream's answer/);
+  await firstRow(page, "tunnel.example.com").waitFor();
+  assert.match(await firstRow(page, "tunnel.example.com").textContent(), /tunnel200.*CONNECT.*no_proxy/);
+}));
+
+test("filters by host, rule and problem", onPage(wide, async (page) => {
+  await request("https://files.example.com/a", 3);
+  await firstRow(page, "files.example.com/a").waitFor();
+  await page.keyboard.press("/");
+  await page.keyboard.type("FILES");
+  await until(page, () => document.getElementById("count").textContent.startsWith("3 of "));
+  for (const text of await texts(page, rows)) assert.match(text, /files\.example\.com/);
+  await page.fill("#host", "no such host");
+  await page.getByRole("button", { name: "Clear the filters" }).click();
+  await firstRow(page, "other.example.com").waitFor();
+  await page.selectOption("#rule", "=broken");
+  await until(page, () => document.querySelectorAll("#list .row:not(#columns)").length === 1);
+  assert.match((await texts(page, rows))[0], /broken\.example\.com/);
+  await page.selectOption("#rule", "-");
+  await until(page, () => [...document.querySelectorAll("#list .row:not(#columns) .rule")].every((e) => e.textContent === ""));
+  await page.selectOption("#rule", "");
+  await page.check("#problems");
+  await until(page, () => document.querySelectorAll("#list .row:not(#columns)").length === 3);
+  await page.uncheck("#problems");
+  await page.getByRole("button", { name: "files", exact: true }).click(); // in the policy
+  await until(page, () => document.getElementById("count").textContent.startsWith("3 of "));
+}));
+
+test("a click says why, rule by rule", onPage(wide, async (page) => {
+  await firstRow(page, "files.example.com/a").click();
+  const why = page.locator("#detail .why");
+  await why.getByText("forwarded with the headers of rule files").waitFor();
+  const text = await page.locator("#detail").innerText();
+  for (const expected of [/no example-api: .*host/, /yes files: /, /no broken: not reached/, /sets\s+Authorization/, /removes\s+Cookie/,
+    /secret\s+FILE_KEY: .*file-key/, /injected\s+Authorization/, /first byte\s+[\d.]+ ms/, /total\s+[\d.]+ ms/, /client\s+127\.0\.0\.1/]) {
+    assert.match(text, expected);
+  }
+  await picture(page, "detail");
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("#detail").isVisible(), false);
+  await firstRow(page, "other.example.com").click();
+  await why.getByText("403, and nothing is sent upstream").waitFor();
+  await page.getByRole("button", { name: "Close" }).click();
+  await firstRow(page, "tunnel.example.com").click();
+  await why.getByText("relayed byte for byte").waitFor();
+}));
+
+test("works without a mouse", onPage(wide, async (page) => {
+  await page.locator(rows).first().waitFor();
+  await page.locator(`${rows}[tabindex="0"]`).focus();
+  await page.keyboard.press("End");
+  await page.keyboard.press("Enter");
+  await page.getByText("rule example-api").first().waitFor();
+  assert.match(await page.locator("#detail h2").textContent(), /\/v1\/first/);
+  await page.keyboard.press("ArrowUp");
+  await until(page, () => document.querySelector("#detail h2").textContent.includes("/v1/second"));
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("#detail").isVisible(), false);
+}));
+
+test("holds still while it is paused or walked, and says what is new", onPage(wide, async (page) => {
+  await page.locator(rows).first().waitFor();
+  await page.keyboard.press("p");
+  await until(page, () => document.getElementById("connection").textContent === "paused");
+  const before = await texts(page, rows);
+  await request("https://api.example.com/v1/held", 2);
+  await page.getByText("2 new").waitFor();
+  assert.deepEqual(await texts(page, rows), before);
+  await page.getByText("2 new").click();
+  await firstRow(page, "/v1/held").waitFor();
+  assert.equal(await page.locator("#connection").textContent(), "live");
+  await page.locator(rows).first().focus();
+  await request("https://api.example.com/v1/focused");
+  await page.getByText("1 new").waitFor();
+  await page.keyboard.press("Escape");
+  await firstRow(page, "/v1/focused").waitFor();
+}));
+
+test("names are text and never markup", onPage(wide, async (page) => {
+  await request("https://markup.example.com/<img%20src=x>");
+  await firstRow(page, "markup.example.com").waitFor();
+  await firstRow(page, "markup.example.com").click();
+  await page.getByText("forwarded with the headers of rule <img").waitFor();
+  assert.equal(await page.locator("img").count(), 0);
+}));
+
+test("a bad configuration and a missing secret are told, and that they are gone", onPage(wide, async (page) => {
+  const alerts = page.locator("#alerts");
+  await control("config", { text: "no_such_key: 1\n" });
+  await alerts.getByText("The newest configuration is not in force.").waitFor();
+  assert.match(await alerts.innerText(), /keybearer\.yaml:\d+:1: .*no_such_key/);
+  await until(page, () => document.title.startsWith("⚠"));
+  await control("config");
+  await alerts.waitFor({ state: "hidden" });
+  await control("secret/remove");
+  await alerts.getByText("Rule files refuses its requests.").waitFor();
+  assert.match(await request("https://files.example.com/gone"), /^502/);
+  await firstRow(page, "files.example.com/gone").waitFor();
+  await control("config", { text: "no_such_key: 1\n" });
+  await alerts.getByText("The newest configuration is not in force.").waitFor();
+  await picture(page, "problem");
+  await firstRow(page, "files.example.com/gone").click();
+  await page.getByText("502: a secret is missing").waitFor();
+  await control("secret/restore");
+  await control("config", { text: "log_level: info\n" });
+  await alerts.waitFor({ state: "hidden" });
+  await firstRow(page, "files.example.com/gone").click();
+  await page.getByText("The policy has been loaded anew since.").waitFor();
+}));
+
+test("a narrow screen shows everything, without scrolling sideways", onPage(narrow, async (page) => {
+  await page.locator(rows).first().waitFor();
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "it scrolls sideways");
+  await picture(page, "narrow");
+  await firstRow(page, "api.example.com").tap();
+  await page.getByText("rule example-api").first().waitFor();
+  await picture(page, "narrow-detail");
+  await page.getByRole("button", { name: "Close" }).tap();
+  assert.equal(await page.locator("#detail").isVisible(), false);
+}));
+
+test("stays smooth and small at 1,000 requests a second", onPage({ ...wide, measured: true }, async (page) => {
+  const cdp = await page.context().newCDPSession(page);
+  const measure = async () => {
+    await cdp.send("HeapProfiler.collectGarbage");
+    const { usedSize } = await cdp.send("Runtime.getHeapUsage");
+    return { heap: usedSize / 1e6, nodes: (await cdp.send("Memory.getDOMCounters")).nodes };
+  };
+  await control("load", { rate: 1000, seconds: 3 }); // so that what it keeps is full
+  await page.waitForTimeout(1000);
+  const before = await measure();
+  await page.evaluate(() => {
+    globalThis.gaps = [];
+    let last = performance.now();
+    requestAnimationFrame(function frame(now) {
+      globalThis.gaps.push(now - last);
+      last = now;
+      requestAnimationFrame(frame);
+    });
+  });
+  const sent = control("load", { rate: 1000, seconds: 10 });
+  await page.waitForTimeout(5000);
+  await picture(page, "load");
+  const start = performance.now();
+  await page.locator(rows).nth(3).click();
+  await page.locator("#detail .why").getByText("forwarded with the headers").waitFor();
+  const click = performance.now() - start;
+  await page.keyboard.press("Escape");
+  const requests = Number(await sent);
+  const gaps = (await page.evaluate(() => globalThis.gaps)).sort((a, b) => a - b);
+  const seen = await page.locator("#requests-peak").textContent();
+  const afterwards = await measure();
+  const inDocument = await page.locator(rows).count();
+  console.log(`1,000 requests/s: ${requests} in 10 s, ${seen}; frames: ${gaps.length}, p99 ${gaps[Math.floor(gaps.length * 0.99)].toFixed(0)} ms, ` +
+    `longest ${gaps.at(-1).toFixed(0)} ms; click to reasons ${click.toFixed(0)} ms; heap ${before.heap.toFixed(1)} → ${afterwards.heap.toFixed(1)} MB; ` +
+    `nodes ${before.nodes} → ${afterwards.nodes}; rows ${inDocument}`);
+  assert.equal(requests, 10_000);
+  assert.ok(gaps.at(-1) < 500, "the page stood still");
+  assert.ok(afterwards.heap < before.heap + 5 && afterwards.heap < 20, "its memory grew");
+  assert.ok(inDocument <= 200 && afterwards.nodes < 8000, "its document grew");
+  assert.match(await page.locator("#count").textContent(), /^2000 kept/);
+}));
+
+test("light and dark", async () => {
+  const load = control("load", { rate: 14, seconds: 6 });
+  await request("https://broken.example.com/v1/models");
+  await onPage({ ...wide, colorScheme: "light" }, async (page) => {
+    await page.waitForTimeout(3000);
+    await picture(page, "light");
+    assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), "rgb(251, 251, 252)");
+  })();
+  await onPage({ ...wide, colorScheme: "dark" }, async (page) => {
+    await page.locator(rows).first().waitFor();
+    await page.waitForTimeout(1200);
+    await picture(page, "dark");
+    assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), "rgb(17, 20, 24)");
+  })();
+  await load;
+});
+
+test("connects again, and begins anew with another process", onPage({ ...wide, interrupted: true }, async (page) => {
+  await page.locator(rows).first().waitFor();
+  await control("stop");
+  await until(page, () => document.getElementById("connection").textContent.startsWith("reconnecting in"));
+  assert.notEqual(await page.locator(rows).count(), 0);
+  await control("start");
+  await until(page, () => document.getElementById("connection").textContent === "live");
+  await page.getByText('eval "$(keybearer env)"').waitFor();
+  assert.equal(await page.locator(rows).count(), 0);
+  await request("https://api.example.com/v1/again");
+  await firstRow(page, "/v1/again").waitFor();
+}));
