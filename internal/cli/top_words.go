@@ -102,6 +102,8 @@ func perSecond(n float64) string {
 
 func millis(ms float64) string {
 	switch {
+	case 0 < ms && ms < 0.1:
+		return "<0.1 ms"
 	case ms < 9.95:
 		return fmt.Sprintf("%.1f ms", ms)
 	case ms < 999.5:

@@ -220,11 +220,14 @@ func (w *world) load(rate int, d time.Duration) (sent int) {
 	for range workers {
 		group.Go(func() {
 			for n := range orders {
-				address := fmt.Sprintf("https://api.example.com/v1/models/%d", n)
-				if n%50 == 0 {
-					address = "https://api.example.com/v1/status/429"
+				address, want := fmt.Sprintf("https://api.example.com/v1/models/%d", n), "200"
+				switch {
+				case n%50 == 7:
+					address, want = "https://api.example.com/v1/status/429", "429"
+				case n%5 == 3:
+					address = fmt.Sprintf("https://files.example.com/reports/%d.csv", n)
 				}
-				if got := w.get(address); !strings.HasPrefix(got, "200") && !strings.HasPrefix(got, "429") {
+				if got := w.get(address); !strings.HasPrefix(got, want) {
 					w.t.Errorf("%s: %s", address, got)
 				}
 			}

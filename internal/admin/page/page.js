@@ -41,6 +41,7 @@ function receiveState(next) {
   }
   state = next;
   showState();
+  tick();
 }
 
 // receiveRecords gets what is new, the oldest first. What comes first on a connection
@@ -56,6 +57,7 @@ function receiveRecords({ missed = 0, records: batch }) {
     }
     batch = batch.filter((e) => !known.has(e.id));
     for (const e of batch) count(e, second(ended(e)));
+    tick();
   } else {
     for (const e of batch) count(e, second(now));
   }

@@ -17,6 +17,7 @@ export const clock = (d) => `${two(d.getHours())}:${two(d.getMinutes())}:${two(d
 
 export function milliseconds(ms) {
   if (Number.isNaN(ms)) return "–";
+  if (ms < 0.1) return ms > 0 ? "<0.1 ms" : "0 ms";
   if (ms < 9.95) return `${ms.toFixed(1)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   return ms < 59_950 ? `${(ms / 1000).toFixed(1)} s` : age(ms / 1000);
@@ -121,7 +122,7 @@ export function alerts(state) {
     if (r.problem) all.push(el("div", "", el("strong", "", `Rule ${r.name} refuses its requests. `), r.problem));
   }
   for (const s of state.secrets ?? []) {
-    if (s.problem) all.push(el("div", "", el("strong", "", `Secret ${s.name} cannot be used. `), s.problem));
+    if (s.problem) all.push(el("div", "", el("strong", "", "A secret cannot be used. "), s.problem));
   }
   const more = all.length - 5;
   return more > 0 ? [...all.slice(0, 5), el("div", "", `And ${more} more, see the policy.`)] : all;
