@@ -137,7 +137,7 @@ func topScreen(ctx context.Context, news <-chan adminNews, ended <-chan error, i
 			if err != nil {
 				return err
 			}
-			if err := screen.show(v.frame(width, height, time.Now())); err != nil {
+			if err := screen.show(v.frame(width, height, time.Now()), width, height); err != nil {
 				return err
 			}
 		}

@@ -11,7 +11,8 @@ import (
 // The control sequences (ECMA-48, and xterm's private modes) of a screen of our own,
 // without cursor and without line wrap: what is too wide is cut by the terminal too.
 const (
-	screenEnter = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
+	screenEnter = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+	screenClear = "\x1b[2J"
 	screenLeave = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 )
 
@@ -20,8 +21,10 @@ type screen struct {
 	out   *os.File
 	in    *os.File
 	saved *term.State
-	shown []string
 	quit  chan struct{} // closed by q, Ctrl-C or Ctrl-D
+
+	width, height int
+	shown         []string
 }
 
 // openScreen takes the terminal until close. Keys are read from in, if that is a
@@ -62,15 +65,23 @@ func (s *screen) readKeys() {
 	}
 }
 
-// show writes the lines that differ from those that are there.
-func (s *screen) show(lines []string) error {
+// show writes the lines that differ from those that are there; all of them, if the
+// terminal has got another size.
+func (s *screen) show(lines []string, width, height int) error {
 	var b strings.Builder
+	if s.width != width || s.height != height {
+		s.width, s.height, s.shown = width, height, nil
+		b.WriteString(screenClear)
+	}
 	for i := range max(len(lines), len(s.shown)) {
-		var line string
+		var line, there string
 		if i < len(lines) {
 			line = lines[i]
 		}
-		if i >= len(s.shown) || s.shown[i] != line || len(lines) != len(s.shown) {
+		if i < len(s.shown) {
+			there = s.shown[i]
+		}
+		if line != there {
 			fmt.Fprintf(&b, "\x1b[%d;1H%s\x1b[K", i+1, line)
 		}
 	}

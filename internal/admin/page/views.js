@@ -83,6 +83,9 @@ export class Row {
     this.element.setAttribute("role", "row");
     this.element.tabIndex = -1;
     this.element.addEventListener("click", () => open(this.e));
+    this.element.addEventListener("pointerenter", () => { // what may be cut
+      this.element.title = [where(this.e), reason(this.e)].filter(Boolean).join("\n");
+    });
   }
 
   // show writes what differs from what it showed before.
@@ -196,7 +199,7 @@ export function detail(e, close) {
     el("dl", "fields", fact("id", e.id), fact("began", new Date(e.time).toISOString()), fact("client", e.client),
       fact("target", e.target), fact("protocol", e.protocol), fact("verdict", e.verdict), fact("rule", e.rule), list("injected", e.injected),
       fact("status", e.status), fact("error", e.error), fact("received", bytes(e.received)), fact("sent", bytes(e.sent)),
-      fact("masked", e.masked && `${e.masked} times, an injected value in the answer`)),
+      fact("masked", e.masked ? `${e.masked} × an injected value, in the answer` : "")),
   ].filter(Boolean);
 }
 
@@ -220,7 +223,7 @@ export function reasons(x) {
   const rules = (x.rules ?? []).map((r) =>
     el("li", r.matched ? "yes" : "no", el("b", "", r.matched ? "yes" : "no"), " ", el("span", "name", r.rule), `: ${r.why}`));
   return [
-    x.reloaded && el("p", "problem", "The policy has been loaded anew since. This is what it says now."),
+    x.reloaded && el("p", "caution", "The policy has been loaded anew since. This is what it says now."),
     el("p", "", el("span", `verdict ${x.verdict}`, x.verdict), `: ${x.reason}`),
     rules.length > 0 && el("ol", "rules", ...rules),
     el("dl", "", fact("address", x.address), fact("through", x.upstream), list("sets", x.sets), list("removes", x.removes),
