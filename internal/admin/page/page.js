@@ -19,6 +19,7 @@ let paused = false;
 let pointed = -Infinity; // when the pointer last moved on the list
 let selected = null; // the record in the detail
 let connection = { state: "connecting" };
+let unseen = 0; // records that came too fast to be told
 let first = true; // the next records are the first on the connection
 const rates = new Rates();
 const second = (ms) => Math.floor(ms / 1000);
@@ -35,6 +36,7 @@ function receive(event, data) {
 function receiveState(next) {
   if (next.started !== state?.started) { // another process, which counts from 1 again
     records = [];
+    unseen = 0;
     held = null;
     closeDetail();
     rates.reset(second(Date.now()), second(Date.parse(next.started)) + 1);
@@ -62,6 +64,7 @@ function receiveRecords({ missed = 0, records: batch }) {
     for (const e of batch) count(e, second(now));
   }
   rates.missed(missed);
+  unseen += missed;
   records = batch.reverse().concat(records).slice(0, kept);
 }
 
@@ -90,7 +93,7 @@ function showList() {
   }
   while (rows.length > Math.min(matching, rowCount)) rows.pop().element.remove();
   if (rows.length && !rows.some((r) => r.element.tabIndex === 0)) rows[0].element.tabIndex = 0;
-  $("count").textContent = matching === from.length ? `${matching} kept` : `${matching} of ${from.length} kept`;
+  $("count").textContent = `${matching === from.length ? "" : `${matching} of `}${from.length} kept${unseen ? `, ${unseen} came too fast` : ""}`;
   showEmpty(matching, from.length);
 }
 

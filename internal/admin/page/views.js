@@ -220,8 +220,10 @@ function timing(e) {
 
 // reasons fills .why with the answer of /explain.
 export function reasons(x) {
-  const rules = (x.rules ?? []).map((r) =>
-    el("li", r.matched ? "yes" : "no", el("b", "", r.matched ? "yes" : "no"), " ", el("span", "name", r.rule), `: ${r.why}`));
+  const answer = (r) =>
+    el("li", r.matched ? "yes" : "no", el("b", "", r.matched ? "yes" : "no"), " ", el("span", "name", r.rule), `: ${r.why}`);
+  const rules = atMost(panelSize, x.rules, answer);
+  rules.push(...(x.rules ?? []).slice(panelSize).filter((r) => r.matched).map(answer));
   return [
     x.reloaded && el("p", "caution", "The policy has been loaded anew since. This is what it says now."),
     el("p", "", el("span", `verdict ${x.verdict}`, x.verdict), `: ${x.reason}`),
