@@ -70,7 +70,7 @@ func TestMetricsOfRecords(t *testing.T) {
 		`keybearer_upstream_handshake_seconds_count 0`,
 		`keybearer_reloads_total{result="rejected"} 1`,
 		`keybearer_reloads_total{result="ok"} 0`,
-		`keybearer_connections{verdict=""} 2`,
+		`keybearer_connections{verdict="none"} 2`,
 		`keybearer_connections{verdict="intercept"} 2`,
 		`keybearer_leaves_minted_total 3`,
 		`keybearer_log_lines_dropped_total 4`,
@@ -117,7 +117,7 @@ func TestMetricsOfState(t *testing.T) {
 	})
 	lines := written(m)
 	wantLines(t, lines,
-		`keybearer_info{version="v1.2.3"} 1`,
+		`keybearer_build_info{version="v1.2.3"} 1`,
 		`keybearer_rules 2`,
 		`keybearer_rules_refusing 1`,
 		`keybearer_policy_loaded_timestamp_seconds 1700000000`,

@@ -52,7 +52,7 @@ func TestWriterNeverWaits(t *testing.T) {
 	log.Info("late")
 	w.Close()
 	got := g.got.String()
-	if !strings.Contains(got, fmt.Sprintf("too slow\" lines=%d\n", dropped)) {
+	if !strings.Contains(got, fmt.Sprintf("or the disk is full\" lines=%d\n", dropped)) {
 		t.Errorf("not told of %d lines: …%s", dropped, got[len(got)-300:])
 	}
 	if written := strings.Count(got, "xxx n="); written != int(lines-dropped) || !strings.Contains(got, "msg=late") {
