@@ -62,8 +62,7 @@ func (o *explainOptions) explain(cmd *cobra.Command, url string) error {
 	if err != nil {
 		return err
 	}
-	via, _ := upstreamProxy(c, store) // whether its credentials resolve is for check to say
-	e := explanation{w: cmd.OutOrStdout(), config: c, store: store, via: via}
+	e := explanation{w: cmd.OutOrStdout(), config: c, store: store, via: upstreamProxy(c, store)}
 	address, overridden := o.address(request.Target)
 	if overridden {
 		fmt.Fprintf(e.w, "address     %s, from --resolve\n", address)
