@@ -365,6 +365,26 @@ func TestFetchedAccess(t *testing.T) {
 	}
 }
 
+// What is fetched may need what is fetched, and says whose fault it is that it is not
+// there.
+//
+// seen red: text without the case of fetched.
+func TestFetchedChain(t *testing.T) {
+	base := &script{answer: numbered(0)}
+	s := &script{answer: func(_ context.Context, _ int, a Access) (Fetched, error) {
+		text, err := a.Lookup("BASE")
+		return Fetched{Text: "of " + text}, err
+	}}
+	st := open(t, Sources{Named: map[string]Source{"TOKEN": {Fetch: teller{needs: "BASE", script: s}}, "BASE": {Fetch: teller{id: "base", script: base}}}})
+	st.Prefetch([]string{"BASE", "TOKEN"})
+	wantValue(t, st, "of token-1")
+	base.want(t, 1)
+	base.set(broken)
+	st = open(t, Sources{Named: map[string]Source{"TOKEN": {Fetch: teller{needs: "BASE", script: s}}, "BASE": {Fetch: teller{id: "base", script: base}}}})
+	wantValue(t, st, "error: needs secret BASE: teller base: the server did not answer as it should; check it, and the address")
+	st.Retire(nil)
+}
+
 // A secret that needs itself would wait for itself.
 //
 // seen red: namedSource without InCircle.
