@@ -67,6 +67,7 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	limitMemory(logger)
 	l, err := inherited()
 	if err != nil {
 		return err
