@@ -35,10 +35,11 @@ var floors = map[string][]string{
 	"internal/peer":      {"golang.org/x/sys"},
 	"internal/clientenv": {"software.sslmate.com/src/go-pkcs12"},
 	"internal/config":    {"rules", "secrets", "github.com/spf13/viper", "github.com/spf13/pflag", "gopkg.in/yaml.v3"},
-	"internal/telemetry": {"proxy", "golang.org/x/term"},
+	"internal/telemetry": {"proxy", "golang.org/x/term", "github.com/VictoriaMetrics/metrics"},
+	"internal/admin":     {"internal/telemetry", "golang.org/x/net"},
 	"internal/manifest":  {"internal/clientenv", "gopkg.in/yaml.v3"},
 	"internal/cli": {"certs", "rules", "secrets", "proxy", "internal/config", "internal/clientenv", "internal/manifest", "internal/peer",
-		"internal/telemetry", "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/fsnotify/fsnotify", "github.com/coreos/go-systemd/v22",
+		"internal/telemetry", "internal/admin", "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/fsnotify/fsnotify", "github.com/coreos/go-systemd/v22",
 		"golang.org/x/sys", "github.com/KimMachineGun/automemlimit"},
 }
 

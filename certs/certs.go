@@ -55,6 +55,7 @@ type Authority struct {
 
 	leaves leafCache
 	minted atomic.Uint64
+	reused atomic.Uint64
 }
 
 // New makes an authority in memory, valid for a year. A nil c leaves it
@@ -72,6 +73,11 @@ func (a *Authority) PEM() []byte {
 // be changed.
 func (a *Authority) Certificates() []*x509.Certificate {
 	return []*x509.Certificate{a.root, a.signer}
+}
+
+// Reused returns how often [Authority.Leaf] has returned one that it had kept.
+func (a *Authority) Reused() uint64 {
+	return a.reused.Load()
 }
 
 // Minted returns how many leaves have been signed so far.

@@ -29,6 +29,7 @@ func (a *Authority) Leaf(host string) (*tls.Certificate, error) {
 	c.mu.Lock()
 	if cert := c.get(host); cert != nil && a.fresh(cert) {
 		c.mu.Unlock()
+		a.reused.Add(1)
 		return cert, nil
 	}
 	if m := c.minting[host]; m != nil {

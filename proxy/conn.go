@@ -32,6 +32,7 @@ type clientConn struct {
 	version uint16 // of TLS, once its handshake has ended
 	dialErr atomic.Pointer[failure]
 
+	census   *census   // that counts it; nil: none
 	stranger *stranger // nil if it is not known who the client is
 
 	idle   atomic.Bool // between two requests: may be closed without harm
@@ -64,6 +65,7 @@ func (c *clientConn) Close() error {
 	c.closed.Do(func() {
 		err = c.Conn.Close()
 		c.leave()
+		c.census.leave()
 		c.p.open.remove(c)
 	})
 	return err

@@ -83,6 +83,12 @@ func (o *connections) remove(c *clientConn) {
 	}
 }
 
+func (o *connections) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.conns)
+}
+
 // each calls f for every open connection and returns how many there are.
 func (o *connections) each(f func(*clientConn)) int {
 	o.mu.Lock()
@@ -98,16 +104,21 @@ func (o *connections) own(addr netip.AddrPort) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for l := range o.listeners {
-		tcp, ok := l.Addr().(*net.TCPAddr)
-		if !ok || tcp.Port != int(addr.Port()) {
-			continue
-		}
-		own, ip := tcp.AddrPort().Addr().Unmap(), addr.Addr().Unmap()
-		if own == ip || ip.IsUnspecified() || own.IsUnspecified() && isLocal(ip) {
+		if leadsTo(l.Addr(), addr) {
 			return true
 		}
 	}
 	return false
+}
+
+// leadsTo reports whether dialling addr would reach what listens on listener.
+func leadsTo(listener net.Addr, addr netip.AddrPort) bool {
+	tcp, ok := listener.(*net.TCPAddr)
+	if !ok || tcp.Port != int(addr.Port()) {
+		return false
+	}
+	own, ip := tcp.AddrPort().Addr().Unmap(), addr.Addr().Unmap()
+	return own == ip || ip.IsUnspecified() || own.IsUnspecified() && isLocal(ip)
 }
 
 func isLocal(ip netip.Addr) bool {

@@ -10,7 +10,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"keybearer/rules"
 )
@@ -44,7 +46,7 @@ func (u *upstreams) connect(ctx context.Context, address string, check func(neti
 		switch {
 		case err != nil:
 			return &failProhibited
-		case u.p.open.own(addr):
+		case u.p.open.own(addr), slices.ContainsFunc(u.p.Own, func(own net.Addr) bool { return leadsTo(own, addr) }):
 			return &failLoop
 		}
 		return check(addr)
@@ -77,11 +79,32 @@ func (u *upstreams) override(t rules.Target) netip.AddrPort {
 // dialTLS connects to a target and verifies its certificate. It offers the
 // protocols in that order; none when the list is empty.
 func (u *upstreams) dialTLS(ctx context.Context, t rules.Target, named bool, protocols []string) (*tls.Conn, error) {
+	begin := time.Now()
 	raw, err := u.dial(ctx, t, named)
 	if err != nil {
 		return nil, err
 	}
-	return u.secure(ctx, raw, t.Host(), protocols)
+	connected := time.Now()
+	conn, err := u.secure(ctx, raw, t.Host(), protocols)
+	if err != nil {
+		return nil, err
+	}
+	o := &conn.NetConn().(*socket).opening
+	o.connect, o.handshake = connected.Sub(begin), time.Since(connected)
+	return conn, nil
+}
+
+// opening is how long it took to open a connection to an upstream. The first
+// exchange on it tells.
+type opening struct {
+	connect, handshake time.Duration
+	told               atomic.Bool
+}
+
+func (o *opening) tell(r *Record) {
+	if !o.told.Load() && !o.told.Swap(true) {
+		r.Connect, r.Handshake = o.connect, o.handshake
+	}
 }
 
 // secure makes a TLS connection of raw and verifies that it is with host. It closes

@@ -175,6 +175,15 @@ func (x *exchange) hide(credentials []string) {
 	x.hidden = newNeedles(credentials)
 }
 
+// mask masks in a field or a reason phrase of the response what must not come back.
+func (x *exchange) mask(s string) string {
+	masked := x.needles().maskString(s)
+	if masked != s {
+		x.Masked++
+	}
+	return masked
+}
+
 // bodyNeedles returns what must not come back in a body with these fields, nil
 // if anything may. A body in which it cannot be searched for is a failure. Both
 // fields may have been sent several times: recipients differ in which they read.

@@ -136,6 +136,7 @@ func (s *h1) send(framing http1.Framing) (*upstream, error) {
 		}
 		err = s.roundTrip(up, framing)
 		if err == nil {
+			s.FirstByte = time.Since(s.Start)
 			return up, nil
 		}
 		up.close()
@@ -168,6 +169,7 @@ var errNoResponse = errors.New("no response")
 // roundTrip sends the request on up and reads responses until the final one,
 // whose head it leaves in s.resp.
 func (s *h1) roundTrip(up *upstream, framing http1.Framing) error {
+	up.opened.tell(&s.Record)
 	if up.via != nil {
 		s.hide(up.via.secret)
 	}

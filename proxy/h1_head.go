@@ -127,15 +127,16 @@ func (s *h1) cleanHead() error {
 	if err := stripFields(&s.resp.Header, dropsFromResponse); err != nil {
 		return &failProtocol
 	}
-	if n := s.needles(); n != nil {
-		s.resp.Reason = n.maskString(s.resp.Reason)
-		maskFields(n, s.resp.Header)
-	}
+	s.resp.Reason = s.mask(s.resp.Reason)
+	s.maskFields(s.resp.Header)
 	return nil
 }
 
-func maskFields(n *needles, h http1.Header) {
+func (s *h1) maskFields(h http1.Header) {
+	if s.needles() == nil {
+		return
+	}
 	for i := range h {
-		h[i].Name, h[i].Value = n.maskString(h[i].Name), n.maskString(h[i].Value)
+		h[i].Name, h[i].Value = s.mask(h[i].Name), s.mask(h[i].Value)
 	}
 }

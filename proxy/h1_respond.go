@@ -29,6 +29,7 @@ func (s *h1) respond(up *upstream) (again bool) {
 	chunked, err := s.responseHead(framing)
 	if err == nil {
 		err = s.responseBody(up, framing, chunked)
+		s.Masked += s.masker.hits
 	}
 	s.upload.stop()
 	// The upstream is free before the client knows: its next request, on whichever
@@ -186,7 +187,7 @@ func (s *h1) endBody(chunked bool) error {
 	}
 	if chunked {
 		s.body.Trailer.Remove(dropsFromResponse)
-		maskFields(s.needles(), s.body.Trailer)
+		s.maskFields(s.body.Trailer)
 		s.out = http1.AppendTrailer(s.out, s.body.Trailer)
 	}
 	return nil

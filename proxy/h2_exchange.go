@@ -155,12 +155,14 @@ func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
+		conn.socket.opening.tell(&e.Record)
 		e.sent()
 		e.wrote.Store(false)
 		e.spared.Store(false)
 		resp, err := conn.RoundTrip(out)
 		switch {
 		case err == nil:
+			e.FirstByte = time.Since(e.Start)
 			return resp, nil
 		case out.Context().Err() == nil && !e.wrote.Load() && unsent < maxUnsent:
 			unsent++
@@ -289,7 +291,7 @@ func (e *h2) withInformational(ctx context.Context) context.Context {
 			}
 			e.informed = true
 			h := e.w.Header()
-			copyFields(h, http.Header(header), e.needles())
+			e.copyFields(h, http.Header(header))
 			e.w.WriteHeader(status)
 			clear(h)
 			return nil

@@ -28,7 +28,7 @@ func (e *h2) respond(resp *http.Response) error {
 	}
 	for name, values := range resp.Trailer {
 		if !dropsFromResponse(name) {
-			e.w.Header()[http.TrailerPrefix+maskName(e.needles(), name)] = maskValues(e.needles(), values)
+			e.w.Header()[http.TrailerPrefix+e.maskName(name)] = e.maskValues(values)
 		}
 	}
 	return nil
@@ -46,7 +46,7 @@ func (e *h2) writeHead(resp *http.Response) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	h := e.w.Header()
-	copyFields(h, resp.Header, e.needles())
+	e.copyFields(h, resp.Header)
 	for _, name := range []string{"Date", "Content-Type", "Content-Length"} {
 		if _, ok := h[name]; !ok {
 			h[name] = nil // or net/http makes one up
@@ -70,6 +70,7 @@ func (e *h2) copyBody(resp *http.Response, n *needles) error {
 	buf := buffers.Get().(*[]byte)
 	defer putBuffer(buf)
 	m := masker{n: n}
+	defer func() { e.Masked += m.hits }()
 	var clean []byte
 	for {
 		got, err := resp.Body.Read(*buf)
@@ -102,35 +103,37 @@ func (e *h2) copyBody(resp *http.Response, n *needles) error {
 	}
 }
 
-func copyFields(dst, src http.Header, n *needles) {
+// copyFields copies what is for the client of a response's fields.
+func (x *exchange) copyFields(dst, src http.Header) {
 	for name, values := range src {
 		if !dropsFromResponse(name) {
-			dst[maskName(n, name)] = maskValues(n, values)
+			dst[x.maskName(name)] = x.maskValues(values)
 		}
 	}
 }
 
 // maskName masks a name as it stands in HTTP/2, in lower case: net/http has given
 // it capitals, in which a value would not be found.
-func maskName(n *needles, name string) string {
+func (x *exchange) maskName(name string) string {
 	lower := strings.ToLower(name)
-	if masked := n.maskString(lower); masked != lower {
+	if masked := x.mask(lower); masked != lower {
 		return masked
 	}
 	return name
 }
 
 // maskValues returns values themselves if there is nothing to mask in them.
-func maskValues(n *needles, values []string) []string {
+func (x *exchange) maskValues(values []string) []string {
+	shared := true // with the response
 	for i, v := range values {
-		if n.maskString(v) == v {
+		masked := x.mask(v)
+		if masked == v {
 			continue
 		}
-		values = slices.Clone(values)
-		for ; i < len(values); i++ {
-			values[i] = n.maskString(values[i])
+		if shared {
+			values, shared = slices.Clone(values), false
 		}
-		break
+		values[i] = masked
 	}
 	return values
 }

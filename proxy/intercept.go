@@ -29,6 +29,7 @@ func (c *clientConn) intercept(r *Record) (handedOver bool) {
 		return false
 	}
 	c.Conn.SetDeadline(time.Time{})
+	c.p.intercepts.join(c)
 	c.stranger.accepted()
 	state := conn.ConnectionState()
 	c.version = state.Version

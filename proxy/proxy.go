@@ -72,6 +72,10 @@ type Proxy struct {
 	// 0 means 10,000.
 	MaxConns int
 
+	// Own are addresses on which this process listens for something else: like the
+	// proxy's own they are never dialled.
+	Own []net.Addr
+
 	// Admit decides whether a client may use the proxy at all, by its connection.
 	// Nil admits all. Its error is told to nobody: the client gets a 403.
 	Admit func(net.Conn) error
@@ -96,6 +100,8 @@ type Proxy struct {
 
 	handshakes handshakes
 	open       connections
+	tunnels    census
+	intercepts census
 	strangers  strangers
 	mints      mintLimit
 	splices    atomic.Int32

@@ -27,6 +27,16 @@ type Record struct {
 	Status        int   // of the final response, 0 if none was sent
 	BytesReceived int64 // bytes of body, or of tunnel, from the client
 	BytesSent     int64 // bytes of body, or of tunnel, to the client
+	Masked        int   // how often an injected value was masked in the response
+
+	// Connect and Handshake are how long it took to reach the upstream (DNS and
+	// TCP) and to agree on TLS with it: told by the exchange that is the first on
+	// a connection, which may have been made while the client's was, before Start.
+	// On a connection that was kept they are 0.
+	Connect   time.Duration
+	Handshake time.Duration
+	// FirstByte is from Start to the head of the final response; 0 if none came.
+	FirstByte time.Duration
 
 	Error  string // RFC 9209 error type, "" if all went well
 	Reason string // in words: why it was refused, failed, tunnelled or not injected

@@ -152,6 +152,7 @@ type masker struct {
 	n      *needles
 	held   []byte
 	masked int // bytes at the beginning of held that belong to a needle found before
+	hits   int // needles masked so far; those inside another one do not count
 }
 
 // write appends to dst what is certain of the stream so far, with p at its end.
@@ -194,6 +195,9 @@ func (m *masker) mask(p, out []byte, last bool) (certain int) {
 			return i
 		}
 		length, partial := at(m.n, p[i:])
+		if length > 0 && i >= end {
+			m.hits++
+		}
 		end = max(end, i+length)
 		if partial && !last {
 			m.masked = end - i

@@ -22,10 +22,11 @@ import (
 // asks for what is at hand, costs nothing.
 type socket struct {
 	net.Conn
-	ended  bool          // the connection ended, whatever TLS had said by then
-	heard  atomic.Uint64 // grows with everything that is received
-	reads  deadline
-	writes deadline
+	opening opening       // of a connection to an upstream
+	ended   bool          // the connection ended, whatever TLS had said by then
+	heard   atomic.Uint64 // grows with everything that is received
+	reads   deadline
+	writes  deadline
 }
 
 // newSocket returns conn, which has no deadlines, as a socket. From then on

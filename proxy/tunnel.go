@@ -16,7 +16,9 @@ import (
 // broken TLS handshake. It reports whether the connection was handed over.
 func (c *clientConn) tunnel(r *Record) (handedOver bool) {
 	r.Protocol = "tunnel"
+	begin := time.Now()
 	conn, err := c.p.upstreams.dial(context.Background(), c.target, c.named)
+	r.Connect = time.Since(begin)
 	if err != nil {
 		return c.refuseConnect(r, fail(err))
 	}
@@ -28,6 +30,7 @@ func (c *clientConn) tunnel(r *Record) (handedOver bool) {
 		return false
 	}
 	r.Status = 200
+	c.p.tunnels.join(c)
 	go c.serveTunnel(*r, conn)
 	return true
 }

@@ -55,7 +55,8 @@ type upstream struct {
 	*wire
 	key    upstreamKey
 	raw    net.Conn
-	socket *socket    // below TLS; nil if there is none
+	socket *socket // below TLS; nil if there is none
+	opened *opening
 	via    *nextProxy // takes requests in absolute form; nil: the upstream itself
 	reused bool       // it has been idle: the upstream may close it at any moment
 	used   bool       // it has served an exchange
@@ -98,7 +99,7 @@ func (u *upstreams) http1(ctx context.Context, key upstreamKey, named, fresh boo
 
 func newUpstream(key upstreamKey, conn *tls.Conn) *upstream {
 	s := conn.NetConn().(*socket)
-	return &upstream{wire: newWire(conn), key: key, raw: bottom(s.Conn), socket: s}
+	return &upstream{wire: newWire(conn), key: key, raw: bottom(s.Conn), socket: s, opened: &s.opening}
 }
 
 // cut reports whether the connection ended although TLS had not: what came is
@@ -166,6 +167,12 @@ func (u *upstreams) put(up *upstream) {
 	u.idle[up.key] = append(u.idle[up.key], up)
 	u.idles++
 	u.sweepLater()
+}
+
+func (u *upstreams) idleCount() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.idles
 }
 
 // sweepLater arranges for connections that stay idle to be closed.

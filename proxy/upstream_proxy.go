@@ -110,7 +110,8 @@ func (u *upstreams) dialThrough(ctx context.Context, v *UpstreamProxy, t rules.T
 func (u *upstreams) dialPlain(ctx context.Context, key upstreamKey, named bool) (*upstream, error) {
 	var conn net.Conn
 	var err error
-	up := &upstream{key: key}
+	up := &upstream{key: key, opened: new(opening)}
+	begin := time.Now()
 	if v := u.proxyFor(key.target); v == nil || key.upgrade {
 		conn, err = u.dial(ctx, key.target, named)
 	} else {
@@ -119,6 +120,7 @@ func (u *upstreams) dialPlain(ctx context.Context, key upstreamKey, named bool) 
 	if err != nil {
 		return nil, err
 	}
+	up.opened.connect = time.Since(begin)
 	up.wire, up.raw = newWire(conn), bottom(conn)
 	return up, nil
 }

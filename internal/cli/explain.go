@@ -8,10 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"keybearer/internal/config"
-	"keybearer/proxy"
+	"keybearer/internal/telemetry"
 	"keybearer/rules"
-	"keybearer/secrets"
 )
 
 type explainOptions struct {
@@ -63,12 +61,9 @@ func (o *explainOptions) explain(cmd *cobra.Command, url string) error {
 		return err
 	}
 	via, _ := upstreamProxy(c, store) // whether its credentials resolve is for check to say
-	e := explanation{w: cmd.OutOrStdout(), config: c, store: store, via: via}
-	address, overridden := o.address(request.Target)
-	if overridden {
-		fmt.Fprintf(e.w, "address     %s, from --resolve\n", address)
-	}
-	e.print(request, overridden)
+	address, _ := o.address(request.Target)
+	e := explainer{config: c, store: store, via: via}
+	printExplanation(cmd.OutOrStdout(), e.explain(request, address))
 	return nil
 }
 
@@ -139,86 +134,30 @@ func (f fields) HasField(name, value string) bool {
 	return false
 }
 
-// explanation is what explain prints, line by line. It asks the functions that
-// the proxy asks.
-type explanation struct {
-	w      io.Writer
-	config *config.Config
-	store  *secrets.Store
-	via    *proxy.UpstreamProxy
-}
-
-// print explains r. The address of a name is known only when it is dialled, unless
-// --resolve gives it.
-func (e *explanation) print(r rules.Request, overridden bool) {
-	decide := e.config.Set.Decide
-	if r.Plaintext {
-		decide = e.config.Set.DecidePlaintext
+// printExplanation prints an explanation, line by line.
+func printExplanation(w io.Writer, e telemetry.Explanation) {
+	line := func(word, format string, args ...any) {
+		fmt.Fprintf(w, "%-11s "+format+"\n", append([]any{word}, args...)...)
 	}
-	d := decide(r.Target)
-	fmt.Fprintf(e.w, "target      %s\n", r.Target)
-	fmt.Fprintf(e.w, "verdict     %s: %s\n", d.Verdict, d.Reason)
-	if ip := r.Target.Addr(); d.Verdict != rules.Deny && ip.IsValid() && !overridden && !proxy.MayDial(ip, d.Named, e.config.Settings.AllowPrivate) {
-		fmt.Fprintln(e.w, "result      403 destination_ip_prohibited, and nothing is sent upstream: the address has a special purpose; see allow_private")
-		return
+	if e.Address != "" {
+		line("address", "%s, from --resolve", e.Address)
 	}
-	if d.Verdict != rules.Deny && !overridden && e.via.Serves(r.Target) {
-		fmt.Fprintf(e.w, "upstream    through the proxy %s\n", e.config.Settings.UpstreamProxy)
+	line("target", "%s", e.Target)
+	line("verdict", "%s: %s", e.Verdict, e.Reason)
+	if e.Upstream != "" {
+		line("upstream", "through the proxy %s", e.Upstream)
 	}
-	if d.Verdict != rules.Intercept {
-		fmt.Fprintf(e.w, "result      %s\n", unmatched(d.Verdict, r.Plaintext))
-		return
+	for _, a := range e.Rules {
+		line("rule", "%-3s %s: %s", map[bool]string{true: "yes", false: "no"}[a.Matched], a.Rule, a.Why)
 	}
-	match, steps := e.config.Set.Explain(r)
-	for _, s := range steps {
-		answer := "no "
-		if s.Matched {
-			answer = "yes"
-		}
-		fmt.Fprintf(e.w, "rule        %s %s: %s\n", answer, s.Rule, s.Why)
+	for _, name := range e.Sets {
+		line("sets", "%s", name)
 	}
-	e.result(match)
-}
-
-func unmatched(v rules.Verdict, plaintext bool) string {
-	switch {
-	case v == rules.Deny:
-		return "403, and nothing is sent upstream"
-	case plaintext:
-		return "forwarded as it is, nothing injected"
+	for _, name := range e.Removes {
+		line("removes", "%s", name)
 	}
-	return "tunnelled: relayed byte for byte, never decrypted"
-}
-
-func (e *explanation) result(match rules.Match) {
-	switch match.Outcome {
-	case rules.AmbiguousPath:
-		fmt.Fprintln(e.w, "result      403 ambiguous_path, and nothing is sent upstream")
-	case rules.PlaintextNotInjected:
-		fmt.Fprintln(e.w, "result      forwarded without credentials: plaintext_not_injected")
-	case rules.NoRule:
-		fmt.Fprintln(e.w, "result      forwarded as it is, nothing injected")
-	case rules.Matched:
-		e.matched(match.Rule)
+	for _, s := range e.Secrets {
+		line("secret", "%s: %s", s.Name, s.Source)
 	}
-}
-
-func (e *explanation) matched(rule *rules.Rule) {
-	usable := true
-	for _, i := range rule.Injections {
-		fmt.Fprintf(e.w, "sets        %s\n", i.Name)
-	}
-	for _, name := range rule.Remove {
-		fmt.Fprintf(e.w, "removes     %s\n", name)
-	}
-	for _, name := range rule.References() {
-		fmt.Fprintf(e.w, "secret      %s: %s\n", name, origin(e.store, name))
-		_, err := e.store.Lookup(name)
-		usable = usable && err == nil
-	}
-	if !usable {
-		fmt.Fprintln(e.w, "result      502: a secret is missing, and nothing is sent upstream")
-		return
-	}
-	fmt.Fprintf(e.w, "result      forwarded with the headers of rule %s\n", rule.Name)
+	line("result", "%s", e.Result)
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"keybearer/internal/config"
 	"keybearer/secrets"
 )
@@ -23,11 +25,12 @@ func TestRunWithPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	owner := ownUserOnly(c, false)
-	logger, err := newLogger(os.Stderr, c)
+	logs, err := openLogs(new(cobra.Command), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := new(runOptions).open(c, logger, owner)
+	defer logs.close()
+	s, err := new(runOptions).open(c, logs, owner)
 	if err != nil {
 		t.Fatal(err)
 	}

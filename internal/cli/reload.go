@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"keybearer/internal/config"
 	"keybearer/proxy"
@@ -26,6 +27,14 @@ type reloader struct {
 	logger  *slog.Logger
 	once    bool // the configuration cannot be read again
 	warned  bool // that changes may go unseen
+
+	// For the admin listener, which asks in goroutines of its own.
+	admin    *adminListener // nil: off
+	via      *proxy.UpstreamProxy
+	inForce  atomic.Pointer[inForce]
+	since    time.Time // of the process
+	rejected []string  // why the newest configuration is not in force
+	draining bool
 }
 
 // inputs are the files that a policy is made of.
@@ -67,6 +76,8 @@ func (r *reloader) begin() (*proxy.Policy, *proxy.UpstreamProxy, error) {
 		provided.via.Lookup = r.lookup
 	}
 	r.store.Store(provided.store)
+	r.via = provided.via
+	r.inForce.Store(&inForce{config: c, store: provided.store, loaded: time.Now()})
 	forget(provided.store, c)
 	return provided.policy, provided.via, nil
 }
@@ -106,14 +117,14 @@ func (r *reloader) load() {
 		err = r.options.checkListen(c, r.address) // client_auth may be gone
 	}
 	if err != nil {
-		r.lines("not reloaded, the old configuration stays", err)
+		r.reject(err)
 		return
 	}
 	r.config = c
 	r.follow()
 	store, err := findSecrets(c, r.options.environ)
 	if err != nil {
-		r.lines("not reloaded, the old configuration stays", err)
+		r.reject(err)
 		return
 	}
 	for _, p := range c.Warnings {
@@ -128,6 +139,8 @@ func (r *reloader) load() {
 	}
 	r.proxy.SetPolicy(policy)
 	r.logger.Info("reloaded", "rules", len(c.Set.Rules()))
+	r.admin.reloaded(true)
+	r.enforce(&inForce{config: c, store: store})
 	r.checkSettings(c.Settings)
 }
 
@@ -171,6 +184,8 @@ func (r *reloader) checkSettings(now config.Settings) {
 		{"upstream_ca", old.UpstreamCA != now.UpstreamCA},
 		{"upstream_proxy", !old.UpstreamProxy.Equal(now.UpstreamProxy)},
 		{"drain", old.Drain != now.Drain},
+		{"admin", old.Admin != now.Admin},
+		{"access_log", old.AccessLog != now.AccessLog},
 		{"log_format", old.LogFormat != now.LogFormat},
 		{"log_level", old.LogLevel != now.LogLevel},
 	} {

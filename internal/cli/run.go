@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"keybearer/certs"
 	"keybearer/internal/config"
 	"keybearer/internal/peer"
-	"keybearer/internal/telemetry"
 	"keybearer/proxy"
 )
 
@@ -46,7 +44,7 @@ signal n ended it. Only what goes wrong is logged, unless --log-level is given.`
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
 	}
 	o.settings.register(cmd, "unmatched-hosts", "allow-private", "secrets-dir", "env-file",
-		"upstream-ca", "upstream-proxy", "upstream-no-proxy", "log-format", "log-level")
+		"upstream-ca", "upstream-proxy", "upstream-no-proxy", "access-log", "log-format", "log-level")
 	o.resolve.register(cmd)
 	cmd.Flags().SetInterspersed(false) // what follows the command is the command's
 	return cmd
@@ -61,14 +59,15 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 		c.Settings.LogLevel = "warn" // the rest of the terminal is the command's
 	}
 	owner := ownUserOnly(c, peer.Known())
-	logger, err := newLogger(cmd.ErrOrStderr(), c)
+	logs, err := openLogs(cmd, c)
 	if err != nil {
 		return err
 	}
+	defer logs.close()
 	if err := hideMemory(); err != nil {
-		logger.Warn("other processes of this user can read keybearer's memory: " + err.Error())
+		logs.Warn("other processes of this user can read keybearer's memory: " + err.Error())
 	}
-	provided, err := provide(c, nil, logger)
+	provided, err := provide(c, nil, logs.Logger)
 	if err != nil {
 		return err
 	}
@@ -77,7 +76,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer child.release()
-	s, err := o.open(c, logger, owner)
+	s, err := o.open(c, logs, owner)
 	if err != nil {
 		return err
 	}
@@ -105,7 +104,7 @@ func (s *session) url() string {
 	return u.String()
 }
 
-func (o *runOptions) open(c *config.Config, logger *slog.Logger, owner owner) (*session, error) {
+func (o *runOptions) open(c *config.Config, logs *logs, owner owner) (*session, error) {
 	overrides, err := o.overrides()
 	if err != nil {
 		return nil, err
@@ -116,7 +115,7 @@ func (o *runOptions) open(c *config.Config, logger *slog.Logger, owner owner) (*
 	}
 	constraints, err := constraintsOf(c)
 	if err != nil && len(c.Set.Rules()) > 0 {
-		logger.Warn("the authority of this run is not constrained: " + err.Error())
+		logs.Warn("the authority of this run is not constrained: " + err.Error())
 	}
 	authority, err := certs.New(constraints)
 	if err != nil {
@@ -130,7 +129,7 @@ func (o *runOptions) open(c *config.Config, logger *slog.Logger, owner owner) (*
 		Admit:         owner.admit,
 		MaxConns:      maxConns(),
 		Identify:      identify,
-		Emit:          telemetry.Log(logger),
+		Emit:          logs.emit(),
 	}}
 	if err := s.prepare(authority, rootsPEM); err != nil {
 		s.close()

@@ -16,7 +16,6 @@ import (
 
 	"keybearer/certs"
 	"keybearer/internal/config"
-	"keybearer/internal/telemetry"
 	"keybearer/proxy"
 	"keybearer/rules"
 )
@@ -48,7 +47,7 @@ socket that it is handed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.serve(cmd) },
 	}
 	o.settings.register(cmd, "listen", "unmatched-hosts", "allow-private", "secrets-dir", "env-file",
-		"ca-dir", "client-dir", "upstream-ca", "upstream-proxy", "upstream-no-proxy", "drain", "log-format", "log-level")
+		"ca-dir", "client-dir", "upstream-ca", "upstream-proxy", "upstream-no-proxy", "drain", "admin", "access-log", "log-format", "log-level")
 	o.resolve.register(cmd)
 	o.mounted.register(cmd)
 	cmd.Flags().BoolVar(&o.allowRemote, "allow-remote", false, "listen on an address that other machines can reach")
@@ -63,37 +62,42 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	logger, err := newLogger(cmd.ErrOrStderr(), c)
+	logs, err := openLogs(cmd, c)
 	if err != nil {
 		return err
 	}
-	limitMemory(logger)
+	defer logs.close()
+	limitMemory(logs.Logger)
 	l, err := inherited()
 	if err != nil {
 		return err
 	}
 	address := listenAddress(c, l)
-	if err := o.checkListen(c, address); err != nil {
+	if err := errors.Join(o.checkListen(c, address), o.checkAdmin(c.Settings.Admin)); err != nil {
 		return err
 	}
 	if err := hideMemory(); err != nil {
-		logger.Warn("other processes of this user can read keybearer's memory: " + err.Error())
+		logs.Warn("other processes of this user can read keybearer's memory: " + err.Error())
 	}
-	r := &reloader{options: o, started: c.Settings, address: address, config: c, watch: inputs, manager: manager{logger}, logger: logger}
+	r := &reloader{options: o, started: c.Settings, address: address, config: c, watch: inputs, manager: manager{logs.Logger}, logger: logs.Logger, since: time.Now()}
 	policy, via, err := r.begin()
 	if err != nil {
 		return err
 	}
-	p, rootsPEM, err := o.newProxy(c, logger)
+	p, rootsPEM, err := o.newProxy(c, logs)
 	if err != nil {
 		return err
 	}
 	r.proxy, p.UpstreamProxy = p, via
 	p.SetPolicy(policy)
-	files, err := o.writeFiles(c, p.Authority, rootsPEM, logger)
+	files, err := o.writeFiles(c, p.Authority, rootsPEM, logs.Logger)
 	if err != nil {
 		return err
 	}
+	if r.admin, err = openAdmin(c.Settings.Admin, p, logs.dropped, r.explainRecord); err != nil {
+		return err
+	}
+	defer r.admin.close()
 
 	// From here on signals are ours: one that comes early must not be lost.
 	signals := make(chan os.Signal, 4)
@@ -106,13 +110,16 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 		}
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "keybearer listens on %s, CA %s, %s\n", l.Addr(), files.ca, count(c.Set.Rules()))
+	r.address = l.Addr().String()
+	r.tell()
+	r.admin.serve()
 	r.manager.ready()
-	return o.attend(p, l, signals, r)
+	return o.attend(p, l, signals, r, logs)
 }
 
 // newProxy returns a proxy without a policy, and the roots of upstream_ca, which its
 // clients shall trust as well.
-func (o *serveOptions) newProxy(c *config.Config, logger *slog.Logger) (*proxy.Proxy, []byte, error) {
+func (o *serveOptions) newProxy(c *config.Config, logs *logs) (*proxy.Proxy, []byte, error) {
 	overrides, err := o.overrides()
 	if err != nil {
 		return nil, nil, err
@@ -132,7 +139,7 @@ func (o *serveOptions) newProxy(c *config.Config, logger *slog.Logger) (*proxy.P
 		UpstreamRoots: roots,
 		MaxConns:      maxConns(),
 		Identify:      identify,
-		Emit:          telemetry.Log(logger),
+		Emit:          logs.emit(),
 	}, rootsPEM, nil
 }
 
@@ -173,19 +180,26 @@ func listenAddress(c *config.Config, l net.Listener) string {
 // that was asked for, or clients have to show credentials of their own: whoever
 // reaches the proxy can use those of the rules.
 func (o *serveOptions) checkListen(c *config.Config, listen string) error {
-	host, _, err := net.SplitHostPort(listen)
-	if _, asks := c.Set.ClientAuth(); err != nil || asks || o.allowRemote || host == "localhost" {
-		return nil // net.Listen has its own words for an address that is none
-	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+	if _, asks := c.Set.ClientAuth(); asks || o.allowRemote || isOwnMachine(listen) {
 		return nil
 	}
 	return exit(exitUsage, fmt.Errorf("other machines may reach %s, and whoever reaches the proxy can use its credentials; "+
 		"listen on 127.0.0.1, set client_auth, or add --allow-remote if only clients you trust can connect", listen))
 }
 
+// isOwnMachine reports whether only this machine can reach an address to listen on. One
+// that is none is for net.Listen to find words for.
+func isOwnMachine(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil || host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
 // attend serves until the listener fails or a signal ends it.
-func (o *serveOptions) attend(p *proxy.Proxy, l net.Listener, signals <-chan os.Signal, r *reloader) error {
+func (o *serveOptions) attend(p *proxy.Proxy, l net.Listener, signals <-chan os.Signal, r *reloader, logs *logs) error {
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(l) }()
 	for {
@@ -196,10 +210,13 @@ func (o *serveOptions) attend(p *proxy.Proxy, l net.Listener, signals <-chan os.
 			r.reloadChanged()
 		case s := <-signals:
 			if s == syscall.SIGHUP {
+				logs.reopen()
 				r.reload()
 				continue
 			}
 			r.manager.stopping()
+			r.draining = true
+			r.tell()
 			r.logger.Info("draining: exchanges under way may end; a second signal ends them now", "signal", s.String())
 			return drain(p, r.started.Drain, signals, r.logger)
 		}

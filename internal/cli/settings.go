@@ -3,14 +3,11 @@ package cli
 import (
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"keybearer/internal/config"
-	"keybearer/internal/telemetry"
 	"keybearer/proxy"
 )
 
@@ -56,6 +53,10 @@ func addSetting(flags *pflag.FlagSet, name string) {
 		flags.StringSlice(name, nil, "reach `HOST` without it; repeatable")
 	case "drain":
 		flags.String(name, "", "after SIGTERM let exchanges go on for `TIME` (default 30s)")
+	case "admin":
+		flags.String(name, "", "show live traffic, metrics and health on `ADDR`, or on unix:PATH")
+	case "access-log":
+		flags.String(name, "", "write a line per request to `FILE`, - is stdout (default: to the log)")
 	case "log-format":
 		flags.String(name, "", "log as `FORMAT`: auto, text or json")
 	case "log-level":
@@ -68,25 +69,6 @@ func addSetting(flags *pflag.FlagSet, name string) {
 func (s *settings) load(stdin io.Reader, strict bool) (*config.Config, error) {
 	c, err := config.Load(config.Options{Path: s.path, Stdin: stdin, Flags: s.flags, Strict: strict})
 	return c, exit(exitConfig, err)
-}
-
-// newLogger returns the log of a command and puts the warnings of the
-// configuration into it.
-func newLogger(w io.Writer, c *config.Config) (*slog.Logger, error) {
-	logger, err := telemetry.NewLogger(w, c.Settings.LogFormat, c.Settings.LogLevel)
-	if err != nil {
-		return nil, exit(exitConfig, err)
-	}
-	for _, p := range c.Warnings {
-		logger.Warn(p.String())
-	}
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"} {
-		if os.Getenv(name) != "" {
-			logger.Warn(name + " in keybearer's own environment is ignored; to reach upstreams through a proxy set upstream_proxy")
-			break
-		}
-	}
-	return logger, nil
 }
 
 // resolve is curl's --resolve.

@@ -22,6 +22,14 @@ func newVersion() *cobra.Command {
 	}
 }
 
+// buildVersion is the version alone.
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
 // version is what the go command has put into the binary.
 func version() string {
 	info, ok := debug.ReadBuildInfo()

@@ -386,17 +386,35 @@ func TestUnmatchedHosts(t *testing.T) {
 	}
 }
 
-// Neither flag nor variable reaches what is not implemented without an error.
-func TestNotImplemented(t *testing.T) {
-	for _, name := range []string{"KEYBEARER_ADMIN"} {
-		t.Run(name, func(t *testing.T) {
-			t.Setenv(name, "127.0.0.1:9901")
-			if got := mustFail(t, good); got != name+": not implemented by keybearer yet; remove it" {
-				t.Error(got)
-			}
-		})
+// The admin listener has an address, or a socket. A file for the access log is
+// relative to the configuration, and - is no file.
+//
+// seen red: checkAdmin not asked; access_log not among the paths.
+func TestAdminAndAccessLog(t *testing.T) {
+	for _, address := range []string{"", "127.0.0.1:9901", "[::1]:9901", "unix:/run/keybearer/admin.sock"} {
+		if got := mustLoad(t, good+"admin: \""+address+"\"\n").Settings.Admin; got != address {
+			t.Errorf("%q: %q", address, got)
+		}
 	}
-	mustLoad(t, good+"admin: \"\"\n")
+	for address, want := range map[string]string{"9901": "not an address", "unix:": "needs a path", "unix:~/x": "not expanded"} {
+		if got := mustFail(t, good+"admin: \""+address+"\"\n"); !strings.Contains(got, "admin: ") || !strings.Contains(got, want) {
+			t.Errorf("%q: %s", address, got)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "keybearer.yaml")
+	if err := os.WriteFile(file, []byte(good+"access_log: access.log\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(Options{Path: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(filepath.Dir(file), "access.log"); c.Settings.AccessLog != want {
+		t.Errorf("%q, want %q", c.Settings.AccessLog, want)
+	}
+	if got := mustLoad(t, good+"access_log: \"-\"\n").Settings.AccessLog; got != "-" {
+		t.Errorf("standard output: %q", got)
+	}
 }
 
 // A misspelt variable would be ignored without a word.

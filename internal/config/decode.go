@@ -92,8 +92,6 @@ func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value) {
 		case isNull(value) && value.Value == "":
 			d.errorAt(key, at, "has no value; give it one or remove the key")
 		case isNull(value): // an explicit null is LangSmith's way of leaving a key out
-		case f.notYet && !isEmpty(value):
-			d.errorAt(key, at, "not implemented by keybearer yet; remove it")
 		default:
 			d.value(value, at, v.FieldByIndex(f.index), f)
 		}

@@ -48,9 +48,6 @@ func (g generator) schema(t reflect.Type, f field) map[string]any {
 		if f.enum != nil {
 			s["enum"] = f.enum
 		}
-		if f.notYet {
-			s["const"] = ""
-		}
 		return s
 	}
 	panic("config: no schema for " + t.String())

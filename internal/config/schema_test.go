@@ -53,7 +53,6 @@ func TestSchemaIsStrict(t *testing.T) {
 		"text as list":         "no_proxy: localhost",
 		"wrong choice":         "unmatched_hosts: allow",
 		"wrong header type":    "rules: [{name: a, match_hosts: [b], headers: [{name: a, type: secret, value: b}]}]",
-		"not implemented":      "admin: 127.0.0.1:9901",
 		"LangSmith's type":     "rules: [{name: a, match_hosts: [b], type: aws}]",
 		"LangSmith's callback": "proxy_config: {callbacks: [{}]}",
 		"inside proxy_config":  "proxy_config: {rulez: []}",

@@ -29,7 +29,8 @@ type Settings struct {
 	UpstreamCA     string         // PEM file; "" = the system's roots alone
 	UpstreamProxy  *UpstreamProxy // nil = upstreams are reached directly
 	Drain          time.Duration  // how long exchanges and tunnels may go on after SIGTERM; 0 to 1 h
-	Admin          string         // always "": not implemented yet
+	Admin          string         // host:port, or unix:PATH; "" = off
+	AccessLog      string         // a file, "-" for standard output; "" = records go into the log
 	LogFormat      string         // "auto", "text" or "json"
 	LogLevel       string         // "debug", "info", "warn" or "error"
 }
@@ -47,7 +48,8 @@ type settingsKeys struct {
 	UpstreamProxy  string   `yaml:"upstream_proxy" doc:"The proxy of a corporate network on the way to the upstreams: http(s)://[USER:PASSWORD@]HOST:PORT; username and password may hold ${NAME}."`
 	UpstreamDirect []string `yaml:"upstream_no_proxy" doc:"Hosts that are reached without upstream_proxy, written as in no_proxy."`
 	Drain          string   `yaml:"drain" doc:"How long exchanges and tunnels may go on after SIGTERM, from 0s to 1h. Default 30s."`
-	Admin          string   `yaml:"admin" doc:"Not implemented yet." notyet:"true"`
+	Admin          string   `yaml:"admin" doc:"Address of the admin listener: host:port or unix:PATH. It has a page of live traffic, metrics, health. Default: off."`
+	AccessLog      string   `yaml:"access_log" doc:"A file for a line per request instead of the log; - is standard output."`
 	LogFormat      string   `yaml:"log_format" doc:"Default auto: text on a terminal, JSON otherwise." enum:"auto,text,json"`
 	LogLevel       string   `yaml:"log_level" doc:"Default info." enum:"debug,info,warn,error"`
 }
@@ -74,7 +76,8 @@ func (r *report) settings(file settingsKeys, base string, o Options) Settings {
 		UpstreamCA:     l.path("upstream_ca"),
 		UpstreamProxy:  l.upstreamProxy(),
 		Drain:          l.drain(),
-		Admin:          l.notYet("admin"),
+		Admin:          l.checked("admin", checkAdmin),
+		AccessLog:      l.path("access_log"),
 		LogFormat:      l.oneOf("log_format"),
 		LogLevel:       l.oneOf("log_level"),
 	}
@@ -108,8 +111,8 @@ func (l *layers) fill(file settingsKeys, base string) {
 			}
 		}
 	}
-	for _, name := range []string{"secrets_dir", "env_file", "ca_dir", "client_dir", "upstream_ca"} {
-		if s, ok := own[name].(string); ok {
+	for _, name := range []string{"secrets_dir", "env_file", "ca_dir", "client_dir", "upstream_ca", "access_log"} {
+		if s, ok := own[name].(string); ok && s != "-" {
 			own[name] = relativeTo(base, s)
 		}
 	}
@@ -202,16 +205,6 @@ func (l *layers) drain() (d time.Duration) {
 	return d
 }
 
-// notYet refuses a setting that is known and not implemented.
-func (l *layers) notYet(setting string) string {
-	return l.checked(setting, func(value string) error {
-		if value != "" {
-			return errors.New("not implemented by keybearer yet; remove it")
-		}
-		return nil
-	})
-}
-
 // list reads a list, written in flags and variables with commas or spaces.
 func (l *layers) list(setting string) []string {
 	switch value := l.viper.Get(setting).(type) {
@@ -257,6 +250,19 @@ func checkListen(s string) error {
 		return fmt.Errorf("%q is not an address to listen on; write host:port, for example 127.0.0.1:3128", shorten(s))
 	}
 	return nil
+}
+
+func checkAdmin(s string) error {
+	path, unix := strings.CutPrefix(s, "unix:")
+	switch {
+	case s == "":
+		return nil
+	case unix && path == "":
+		return errors.New("unix: needs a path, as in unix:/run/keybearer/admin.sock")
+	case unix:
+		return checkPath(path)
+	}
+	return checkListen(s)
 }
 
 func checkPath(s string) error {

@@ -8,12 +8,11 @@ import (
 
 // field is a key of a mapping: a struct field as its tags describe it.
 type field struct {
-	name   string
-	doc    string
-	enum   []string // if any, the only permitted values
-	notYet bool     // known, and not implemented
-	index  []int
-	typ    reflect.Type
+	name  string
+	doc   string
+	enum  []string // if any, the only permitted values
+	index []int
+	typ   reflect.Type
 }
 
 // shape is all that a struct type says about a mapping.
@@ -37,7 +36,7 @@ func shapeOf(t reflect.Type) shape {
 			}
 			continue
 		}
-		g := field{name: name, doc: f.Tag.Get("doc"), index: f.Index, typ: f.Type, notYet: f.Tag.Get("notyet") != ""}
+		g := field{name: name, doc: f.Tag.Get("doc"), index: f.Index, typ: f.Type}
 		if e := f.Tag.Get("enum"); e != "" {
 			g.enum = strings.Split(e, ",")
 		}
@@ -57,9 +56,7 @@ func (s shape) find(name string) (field, bool) {
 // names returns the keys that one may write.
 func (s shape) names() (names []string) {
 	for _, f := range s.fields {
-		if !f.notYet {
-			names = append(names, f.name)
-		}
+		names = append(names, f.name)
 	}
 	return names
 }

@@ -1,16 +1,19 @@
 // Package telemetry turns what the proxy tells of its work, one [proxy.Record]
-// per exchange or tunnel, into views for people and machines. Today there is
-// one view, the log:
+// per exchange or tunnel, into views for people and machines: lines of a log
+// ([Log]), counts for Prometheus ([Metrics]), and what happens right now ([Recent]),
+// from which the admin listener makes its page.
 //
-//	logger, err := telemetry.NewLogger(os.Stderr, "auto", "info")
+//	out := telemetry.NewWriter(os.Stderr) // never waits for whoever reads
+//	defer out.Close()
+//	logger, err := telemetry.NewLogger(out, "auto", "info")
 //	p := &proxy.Proxy{Emit: telemetry.Log(logger)}
 //
 // A record holds no header value, no query and no secret, and so no view can
 // show one. What a client chose freely, such as a path, is shown without control
 // characters: a log is read on terminals, and terminals obey them.
 //
-// The package does not write files, rotate or ship logs: the log goes to one
-// writer.
+// The package does not rotate or ship logs: a log goes to one writer, or to a [File],
+// which whoever rotates it has reopened.
 package telemetry
 
 import (
@@ -19,6 +22,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -45,16 +49,26 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	default:
 		return nil, fmt.Errorf("log level %q: use debug, info, warn or error", level)
 	}
-	switch {
-	case format == "text", format == "auto" && isTerminal(w):
-		return slog.New(slog.NewTextHandler(w, &o)), nil
-	case format == "json", format == "auto":
-		return slog.New(slog.NewJSONHandler(w, &o)), nil
+	if !slices.Contains([]string{"auto", "text", "json"}, format) {
+		return nil, fmt.Errorf("log format %q: use auto, text or json", format)
 	}
-	return nil, fmt.Errorf("log format %q: use auto, text or json", format)
+	newHandler := func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, &o) }
+	if format == "text" || format == "auto" && isTerminal(w) {
+		newHandler = func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, &o) }
+	}
+	if q, ok := w.(*Writer); ok {
+		direct := slog.New(newHandler(q.to))
+		q.lost = func(lines uint64) {
+			direct.Warn("lines of this log were dropped: whoever reads it is too slow", "lines", lines)
+		}
+	}
+	return slog.New(newHandler(w)), nil
 }
 
 func isTerminal(w io.Writer) bool {
+	if q, ok := w.(*Writer); ok {
+		w = q.to
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -83,7 +97,7 @@ func Log(l *slog.Logger) func(proxy.Record) {
 }
 
 func addAttributes(to *slog.Record, r *proxy.Record) {
-	var room [16]slog.Attr // on the stack
+	var room [20]slog.Attr // on the stack
 	line := attrs(room[:0])
 	line.add(slog.Uint64("id", r.ID))
 	line.text("client", r.Client)
@@ -98,7 +112,13 @@ func addAttributes(to *slog.Record, r *proxy.Record) {
 		line.add(slog.Int("status", r.Status))
 	}
 	line.add(slog.Int64("received", r.BytesReceived), slog.Int64("sent", r.BytesSent))
-	line.add(slog.Float64("duration_ms", float64(r.Duration.Microseconds())/1000))
+	if r.Masked != 0 {
+		line.add(slog.Int("masked", r.Masked))
+	}
+	line.duration("connect_ms", r.Connect)
+	line.duration("handshake_ms", r.Handshake)
+	line.duration("first_byte_ms", r.FirstByte)
+	line.add(slog.Float64("duration_ms", ms(r.Duration)))
 	line.text("error", r.Error)
 	line.text("reason", r.Reason)
 	to.AddAttrs(line...)
@@ -108,16 +128,18 @@ type attrs []slog.Attr
 
 func (a *attrs) add(attr ...slog.Attr) { *a = append(*a, attr...) }
 
-// text adds s, unless it is empty, without what a terminal might obey. JSON
-// escapes neither DEL nor the C1 controls, nor what turns the direction of text.
+// text adds s, unless it is empty.
 func (a *attrs) text(key, s string) {
-	if s == "" {
-		return
+	if s != "" {
+		a.add(slog.String(key, clean(s)))
 	}
-	if !isPlain(s) {
-		s = strings.Map(visible, s)
+}
+
+// duration adds d, unless it is 0: then there was nothing to measure.
+func (a *attrs) duration(key string, d time.Duration) {
+	if d != 0 {
+		a.add(slog.Float64(key, ms(d)))
 	}
-	a.add(slog.String(key, s))
 }
 
 // isPlain reports whether s is visible ASCII, as nearly all is.

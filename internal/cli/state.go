@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"keybearer/internal/config"
+	"keybearer/internal/telemetry"
+	"keybearer/rules"
+	"keybearer/secrets"
+)
+
+// inForce is what the proxy acts by. It never changes.
+type inForce struct {
+	config *config.Config
+	store  *secrets.Store
+	loaded time.Time
+}
+
+// state is what the admin listener tells of it. Started is for secrets whose place
+// keeps no time: they are what they were then.
+func (f *inForce) state(started time.Time) telemetry.State {
+	s := telemetry.State{
+		Version: buildVersion(), Started: started, Loaded: f.loaded,
+		Rules: []telemetry.RuleState{}, Secrets: []telemetry.SecretState{}, // as JSON no null
+	}
+	problems := make(map[string]string)
+	for _, name := range f.config.References() {
+		secret := telemetry.SecretState{Name: name, Source: f.store.Describe(name), Modified: f.store.Modified(name)}
+		if secret.Modified.IsZero() {
+			secret.Modified = started
+		}
+		if _, err := f.store.Lookup(name); err != nil {
+			secret.Problem = err.Error()
+			problems[name] = "secret " + name + " cannot be used"
+		}
+		s.Secrets = append(s.Secrets, secret)
+	}
+	for _, r := range f.config.Set.Rules() {
+		s.Rules = append(s.Rules, ruleState(r, problems))
+	}
+	return s
+}
+
+// ruleState tells of a rule. Problems are those of secrets, by their names.
+func ruleState(r *rules.Rule, problems map[string]string) telemetry.RuleState {
+	s := telemetry.RuleState{
+		Name: r.Name, Description: r.Description,
+		Hosts: r.Hosts(), Paths: r.Paths(), Methods: r.Methods(),
+		Injects: injects(r), Removes: r.Remove, Secrets: r.References(),
+	}
+	var why []string
+	for _, name := range s.Secrets {
+		if p := problems[name]; p != "" && !slices.Contains(why, p) {
+			why = append(why, p)
+		}
+	}
+	s.Problem = strings.Join(why, ", ")
+	return s
+}
