@@ -95,7 +95,11 @@ func (k *keybearer) warm(u *upstream) state {
 // is. drop makes the upstream close its idle connections.
 func (k *keybearer) settles(before state, drop func(), from ...string) (after state) {
 	k.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	patience := 20 * time.Second
+	if *long {
+		patience = 7 * time.Minute // see dropIdle
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		drop()
 		after = k.rest(from...)
 		if after.grown(before) == "" {

@@ -20,11 +20,11 @@ import (
 // binary is what make build has built.
 const binary = "../../bin/keybearer"
 
-// policy injects the secret into requests to two hosts. direct.test and idle.test are
+// policy injects the secret into requests to four hosts. direct.test and idle.test are
 // tunnelled, as any host is that no rule names.
 const policy = `rules:
   - name: api
-    match_hosts: [api.test, other.test]
+    match_hosts: [api.test, other.test, fresh.test, newer.test]
     inject_headers: {X-Key: "${API_KEY}"}
 `
 
@@ -115,7 +115,7 @@ func prepare(t *testing.T, o options) *keybearer {
 func inFront(t *testing.T, u *upstream, change ...func(*options)) *keybearer {
 	t.Helper()
 	o := options{ca: u.issuer.pem(), resolve: map[string]string{
-		"api.test:443": u.tls, "other.test:443": u.tls, "direct.test:443": u.tls, "plain.test:80": u.plain, "idle.test:443": u.echo}}
+		"api.test:443": u.tls, "other.test:443": u.tls, "fresh.test:443": u.tls, "newer.test:443": u.tls, "direct.test:443": u.tls, "plain.test:80": u.plain, "idle.test:443": u.echo}}
 	for _, f := range change {
 		f(&o)
 	}

@@ -2,6 +2,7 @@ package soak
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -33,11 +34,12 @@ type upstream struct {
 
 	mu    sync.Mutex
 	wrong []string // requests without their credential, or with one that is not theirs
+	open  map[net.Conn]bool
 	idle  map[net.Conn]bool
 }
 
 func newUpstream() *upstream {
-	u := &upstream{issuer: newIssuer(), hold: make(chan struct{}), idle: make(map[net.Conn]bool),
+	u := &upstream{issuer: newIssuer(), hold: make(chan struct{}), idle: make(map[net.Conn]bool), open: make(map[net.Conn]bool),
 		arrived: make(chan string, 1000), uploaded: make(chan string, 1000)}
 	u.certificate.Store(u.issuer.issue(time.Now().AddDate(10, 0, 0), "*.test"))
 	u.expect(func(r *http.Request) bool { return r.Header.Get("X-Key") == canary })
@@ -47,7 +49,7 @@ func newUpstream() *upstream {
 	}
 	secured, plain, echo := listen("127.0.0.1:0"), listen("127.0.0.1:0"), listen("127.0.0.1:0")
 	u.tls, u.plain, u.echo = secured.Addr().String(), plain.Addr().String(), echo.Addr().String()
-	server := &http.Server{Handler: u, TLSConfig: config, ConnState: u.noteState, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: u, TLSConfig: config, ConnState: u.noteState, ConnContext: withConn, ErrorLog: log.New(io.Discard, "", 0)}
 	go server.ServeTLS(secured, "", "")
 	go (&http.Server{Handler: u, ConnState: u.noteState}).Serve(plain)
 	go serveEcho(echo)
@@ -82,6 +84,20 @@ func serveEcho(l net.Listener) {
 	}
 }
 
+// connKey is the context key of the connection of a request.
+type connKey struct{}
+
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// reset ends the connection of a request as a crash does.
+func reset(r *http.Request) {
+	conn := r.Context().Value(connKey{}).(*tls.Conn).NetConn().(*net.TCPConn)
+	conn.SetLinger(0)
+	conn.Close()
+}
+
 // expect sets what a request to the host of a rule must have.
 func (u *upstream) expect(ok func(*http.Request) bool) { u.expected.Store(&ok) }
 
@@ -105,6 +121,10 @@ func (u *upstream) verify(t *testing.T) {
 func (u *upstream) noteState(conn net.Conn, state http.ConnState) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.open[conn] = true
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(u.open, conn)
+	}
 	secured, _ := conn.(*tls.Conn)
 	if state == http.StateIdle && (secured == nil || secured.ConnectionState().NegotiatedProtocol != "h2") {
 		u.idle[conn] = true
@@ -120,6 +140,15 @@ func (u *upstream) dropIdle() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for conn := range u.idle {
+		conn.Close()
+	}
+}
+
+// drop closes every connection, of HTTP/2 as well.
+func (u *upstream) drop() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for conn := range u.open {
 		conn.Close()
 	}
 }
@@ -145,14 +174,21 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.RawQuery)
 		w.Header().Set("Content-Length", strconv.Itoa(n))
 		writeFiller(w, n)
+	case "/chunks":
+		n, _ := strconv.Atoi(r.URL.RawQuery)
+		writeFiller(w, n)
+	case "/reset":
+		u.stream(w, r)
+		reset(r)
 	case "/echo":
 		body, _ := io.ReadAll(r.Body)
 		w.Write(body)
 	case "/count":
+		u.arrived <- r.Host
 		n, err := io.Copy(io.Discard, r.Body)
 		fmt.Fprintf(w, "%d %v", n, err)
 		u.uploaded <- fmt.Sprint(n, " ", err)
-	case "/part", "/events":
+	case "/events", "/part":
 		u.stream(w, r)
 	case "/hold":
 		u.wait(r)
