@@ -25,6 +25,7 @@ const canary = "soak-canary-3c9e51"
 type upstream struct {
 	issuer           *issuer
 	tls, plain, echo string // addresses
+	server           http.Server
 	certificate      atomic.Pointer[tls.Certificate]
 	requests         atomic.Int64
 	expected         atomic.Pointer[func(*http.Request) bool] // whether a request has the credential that it must have
@@ -49,8 +50,8 @@ func newUpstream() *upstream {
 	}
 	secured, plain, echo := listen("127.0.0.1:0"), listen("127.0.0.1:0"), listen("127.0.0.1:0")
 	u.tls, u.plain, u.echo = secured.Addr().String(), plain.Addr().String(), echo.Addr().String()
-	server := &http.Server{Handler: u, TLSConfig: config, ConnState: u.noteState, ConnContext: withConn, ErrorLog: log.New(io.Discard, "", 0)}
-	go server.ServeTLS(secured, "", "")
+	u.server = http.Server{Handler: u, TLSConfig: config, ConnState: u.noteState, ConnContext: withConn, ErrorLog: log.New(io.Discard, "", 0)}
+	go u.server.ServeTLS(secured, "", "")
 	go (&http.Server{Handler: u, ConnState: u.noteState}).Serve(plain)
 	go serveEcho(echo)
 	return u
