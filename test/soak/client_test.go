@@ -24,7 +24,7 @@ func (k *keybearer) client(http2 bool, from string) *http.Client {
 		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: k.addr}),
 		DialContext:     dialer.DialContext,
 		Protocols:       protocols,
-		TLSClientConfig: &tls.Config{RootCAs: k.roots},
+		TLSClientConfig: &tls.Config{RootCAs: k.roots, Time: k.clock},
 	}}
 }
 

@@ -36,6 +36,7 @@ type keybearer struct {
 	addr  string
 	admin *http.Client
 	roots *x509.CertPool // its own and the upstreams'
+	clock func() time.Time // of its clients; nil: the machine's
 	log   output
 	ended chan struct{}
 }
