@@ -35,7 +35,7 @@ type keybearer struct {
 	dir   string // of its files
 	addr  string
 	admin *http.Client
-	roots *x509.CertPool // its own and the upstreams'
+	roots *x509.CertPool   // its own and the upstreams'
 	clock func() time.Time // of its clients; nil: the machine's
 	log   output
 	ended chan struct{}
