@@ -74,6 +74,7 @@ func TestFaultHalfOpen(t *testing.T) {
 			t.Errorf("three timeouts of 0.7 s took %s", took)
 		}
 		k.undisturbed(t)
+		k.givesUp(before)
 		n.heals() // and ends the connections that were stuck
 		c.Timeout = 20 * time.Second
 		expect(t, c, "https://other.test/", 200, "ok")

@@ -35,6 +35,7 @@ func TestFaultUpstreamStopped(t *testing.T) {
 			}
 		}
 		k.undisturbed(t)
+		k.givesUp(before)
 		stopped.process.Signal(syscall.SIGCONT)
 		c.Timeout = 20 * time.Second
 		expect(t, c, "https://other.test/", 200, "ok")
