@@ -47,7 +47,7 @@ func newFuzzed(f *testing.F) *fuzzed {
 	set, _ := rules.Compile(c, rules.Deny)
 	store, err := secrets.Open(secrets.Sources{Environ: []string{"KEY=" + canary}})
 	check(err)
-	policy, err := NewPolicy(set, store.Lookup)
+	policy, err := NewPolicy(set, store)
 	check(err)
 	authority, err := certs.New(nil)
 	check(err)

@@ -155,7 +155,7 @@ func TestAttackSecretErrors(t *testing.T) {
 			store, err := secrets.Open(from)
 			if err == nil {
 				set, _ := rules.Compile(config(), rules.Deny)
-				_, err = NewPolicy(set, store.Lookup)
+				_, err = NewPolicy(set, store)
 			}
 			if err == nil {
 				t.Fatal("no error")

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ type exchange struct {
 	plaintext bool
 	action    *action  // what the rule that matched does; nil if none did
 	hidden    *needles // see hide
+	renewed   bool     // see renew
 }
 
 // request is what admit needs to know of a request head.
@@ -60,7 +62,7 @@ func (x *exchange) admit(policy *Policy, r request, h fields) error {
 	switch match.Outcome {
 	case rules.Matched:
 		x.Reason = "" // the rule is told; that of the connection may be another
-		return x.inject(policy.actions[match.Rule], h)
+		return x.inject(policy.action(match.Rule), h)
 	case rules.AmbiguousPath:
 		return &failAmbiguous
 	case rules.PlaintextNotInjected:
@@ -127,7 +129,7 @@ func (x *exchange) inject(a *action, h fields) error {
 		return &failInternal
 	}
 	if a.err != nil {
-		return &failSecret
+		return a.failure()
 	}
 	h.remove(a.drops)
 	if a.scrub != rules.ScrubOff && a.needles() != nil && !a.drops("Accept-Encoding") {
@@ -140,6 +142,19 @@ func (x *exchange) inject(a *action, h fields) error {
 	}
 	x.action = a
 	return nil
+}
+
+// renew is for the status of a response. If the upstream says that the credentials are
+// wrong, those with a lifetime are fetched anew, once: it may have ended early. It
+// reports whether to send the request again, with new headers in h, which must be
+// safe. Otherwise the next request has them.
+func (x *exchange) renew(status int, safe bool, h fields) bool {
+	if status != http.StatusUnauthorized || x.action == nil || x.action.lease == nil || x.renewed {
+		return false
+	}
+	x.renewed = true
+	a := x.action.lease.renew(x.action)
+	return a != nil && safe && x.inject(a, h) == nil
 }
 
 // sent notes that the request, with its injected headers, is on its way.

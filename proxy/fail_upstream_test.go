@@ -222,6 +222,6 @@ func inBubble(t *testing.T) (f *fixture, client, server net.Conn) {
 	}
 	go f.proxy.serve(clientSide)
 	key := upstreamKey{client: clientSide.RemoteAddr().String(), target: target, plaintext: true}
-	f.proxy.upstreams.put(&upstream{wire: newWire(upstreamSide), key: key, raw: upstreamSide})
+	f.proxy.upstreams.put(&upstream{wire: newWire(upstreamSide), key: key, raw: upstreamSide, opened: new(opening)})
 	return f, client, server
 }

@@ -123,7 +123,8 @@ func (s *h1) admit() (http1.Framing, error) {
 
 // send sends the request and reads the response head. A connection that was idle
 // may have been closed by the upstream at the same moment: if nothing of an
-// answer has come, a request without side effects is sent once more.
+// answer has come, a request without side effects is sent once more. So is one whose
+// credentials the upstream refuses, if there are others by now.
 func (s *h1) send(framing http1.Framing) (*upstream, error) {
 	if f := s.c.dialErr.Swap(nil); f != nil {
 		return nil, f
@@ -135,7 +136,12 @@ func (s *h1) send(framing http1.Framing) (*upstream, error) {
 			return nil, err
 		}
 		err = s.roundTrip(up, framing)
-		if err == nil {
+		safe := framing.Kind == http1.NoBody && isIdempotent(s.req.Method)
+		switch {
+		case err == nil && s.renew(s.resp.Status, safe, (*fieldList)(&s.req.Header)):
+			up.close()
+			continue
+		case err == nil:
 			s.FirstByte = time.Since(s.Start)
 			return up, nil
 		}
@@ -144,7 +150,7 @@ func (s *h1) send(framing http1.Framing) (*upstream, error) {
 		if silent && !up.reused {
 			s.p.upstreams.forget(s.target) // it may speak HTTP/2 alone by now
 		}
-		if fresh || !silent || !up.reused || framing.Kind != http1.NoBody || !isIdempotent(s.req.Method) {
+		if fresh || !silent || !up.reused || !safe {
 			if silent {
 				err = &failIncomplete
 			}

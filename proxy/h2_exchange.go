@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -139,54 +138,6 @@ func (e *h2) timeOut(cancel context.CancelCauseFunc) {
 	if !e.over {
 		http.NewResponseController(e.w).SetWriteDeadline(longAgo)
 	}
-}
-
-// maxUnsent is how many connections are tried that turn out to have ended before
-// anything of the request was sent.
-const maxUnsent = 8
-
-// roundTrip sends the request. An upstream may end a connection while the request is on
-// its way to it: one without a body or side effects is sent once more, and any of which
-// nothing was sent yet goes out on another connection.
-func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
-	key := upstreamKey{client: e.c.client, target: e.target}
-	for again, unsent := false, 0; ; {
-		conn, err := e.p.upstreams.http2(out.Context(), key, e.named)
-		if err != nil {
-			return nil, err
-		}
-		conn.socket.opening.tell(&e.Record)
-		e.sent()
-		e.wrote.Store(false)
-		e.spared.Store(false)
-		resp, err := conn.RoundTrip(out)
-		switch {
-		case err == nil:
-			e.FirstByte = time.Since(e.Start)
-			return resp, nil
-		case out.Context().Err() == nil && !e.wrote.Load() && unsent < maxUnsent:
-			unsent++
-		case again || out.Context().Err() != nil || out.Body != http.NoBody || !isIdempotent(out.Method) || e.hasInformed():
-			return nil, fmt.Errorf("%w: %w", roundTripFailure(err), err)
-		default:
-			again = true
-		}
-	}
-}
-
-func (e *h2) hasInformed() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.informed
-}
-
-// roundTripFailure says why an HTTP/2 upstream did not answer. Its error is not
-// looked into: net/http's HTTP/2 errors have no exported types.
-func roundTripFailure(err error) error {
-	if isTimeout(err) {
-		return &failResponseTime
-	}
-	return failIncomplete.because("the upstream ended the HTTP/2 stream before it answered")
 }
 
 // admit checks the request and returns the one to send: the same path and fields,

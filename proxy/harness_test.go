@@ -123,7 +123,7 @@ func (f *fixture) setPolicyFor(c rules.Config, unmatched rules.Verdict, values m
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.policy, _ = NewPolicy(set, store.Lookup)
+	f.policy, _ = NewPolicy(set, store)
 	f.proxy.SetPolicy(f.policy)
 }
 

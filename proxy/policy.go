@@ -11,12 +11,22 @@ import (
 	"keybearer/secrets"
 )
 
-// Policy is one immutable snapshot of rules and of the values they inject. Rules
-// and secrets meet here and nowhere else.
+// Policy is one immutable snapshot of rules and of the values they inject, apart from
+// values that have a lifetime (see lease). Rules and secrets meet here and nowhere
+// else.
 type Policy struct {
 	set     *rules.Set
 	actions map[*rules.Rule]*action
 	clients *credentials // what clients must send; nil if nothing
+}
+
+// action returns what a rule does to a request now.
+func (p *Policy) action(rule *rules.Rule) *action {
+	a := p.actions[rule]
+	if a != nil && a.lease != nil {
+		return a.lease.current()
+	}
+	return a
 }
 
 // action is what a rule does to a request, with every reference expanded.
@@ -28,8 +38,11 @@ type action struct {
 	err    error                  // why the rule cannot act; its requests are refused
 
 	scrub   rules.Scrub
-	secret  []string        // what must not come back
+	own     []string        // the secret texts in fields
+	secret  []string        // what must not come back: those, and what they were before
 	needles func() *needles // the same, made ready to search for when it is first needed
+
+	lease *lease // of which it is a part; nil if its values stay as they are
 }
 
 // SecretError says that a rule cannot act, or clients cannot be told apart,
@@ -46,19 +59,20 @@ func (e *SecretError) Error() string {
 
 func (e *SecretError) Unwrap() error { return e.Err }
 
-// NewPolicy expands the references of every enabled rule once. The error joins a
-// [*SecretError] for each reference that does not resolve; the policy is usable
-// all the same: those rules refuse their requests, the others act.
-func NewPolicy(set *rules.Set, lookup func(name string) (secrets.Value, error)) (*Policy, error) {
+// NewPolicy expands the references of every enabled rule, those to secrets that stay
+// as they are for good. The error joins a [*SecretError] for each reference that does
+// not resolve; the policy is usable all the same: those rules refuse their requests,
+// the others act.
+func NewPolicy(set *rules.Set, store *secrets.Store) (*Policy, error) {
 	p := &Policy{set: set, actions: make(map[*rules.Rule]*action)}
 	var errs []error
 	for _, rule := range set.Rules() {
-		a := newAction(rule, lookup)
+		a := newLease(rule, store).current()
 		p.actions[rule] = a
 		errs = append(errs, a.err)
 	}
 	if field, ok := set.ClientAuth(); ok {
-		x := expansion{owner: "client_auth", lookup: lookup}
+		x := expansion{owner: "client_auth", lookup: store.Lookup}
 		value, _ := x.expand(field)
 		p.clients = newCredentials(value)
 		errs = append(errs, x.err())
@@ -66,7 +80,9 @@ func NewPolicy(set *rules.Set, lookup func(name string) (secrets.Value, error)) 
 	return p, errors.Join(errs...)
 }
 
-func newAction(rule *rules.Rule, lookup func(name string) (secrets.Value, error)) *action {
+// newAction expands the references of a rule. Of what the secrets were before, nothing
+// must come back either.
+func newAction(rule *rules.Rule, before []string, lookup func(name string) (secrets.Value, error)) *action {
 	a := &action{gone: rule.Remove, scrub: rule.Scrub}
 	a.drops = a.takesOut // bound once, not in every exchange
 	x := expansion{owner: fmt.Sprintf("rule %q", rule.Name), lookup: lookup}
@@ -83,8 +99,8 @@ func newAction(rule *rules.Rule, lookup func(name string) (secrets.Value, error)
 	if a.err = x.err(); a.err != nil {
 		a.fields, secret = nil, nil // nothing half-expanded stays around
 	}
-	a.secret = secret
-	a.needles = sync.OnceValue(func() *needles { return newNeedles(secret) })
+	a.own, a.secret = secret, slices.Concat(secret, before)
+	a.needles = sync.OnceValue(func() *needles { return newNeedles(a.secret) })
 	return a
 }
 

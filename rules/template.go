@@ -6,6 +6,26 @@ import (
 	"strings"
 )
 
+// A Template is text with references to secrets, written as in inject_headers, that
+// is not the value of a header. The zero Template is empty text.
+type Template struct{ pieces template }
+
+// ParseTemplate reads ${NAME}, and $$ as a literal $. Its error says where s is wrong.
+func ParseTemplate(s string) (Template, error) {
+	t, err := parseTemplate(s)
+	return Template{t}, err
+}
+
+// References lists the names of the secrets in t, in order of appearance.
+func (t Template) References() []string { return t.pieces.references() }
+
+// Expand returns the text with every reference replaced by what lookup returns for
+// it. An error wraps that of lookup and holds no value.
+func (t Template) Expand(lookup func(name string) (string, error)) (string, error) {
+	text, _, err := t.pieces.expand(lookup)
+	return text, err
+}
+
 // A template is a header value with references to secrets in it.
 type template []piece
 

@@ -22,24 +22,36 @@
 // cannot be sent in a header and is refused. Nothing is ever expanded: neither
 // a $ nor a backslash in a secret means anything.
 //
-// The package does not fetch secrets over a network and does not cache: each
-// look-up reads its file.
+// Files are not cached: each look-up reads its file. A [Fetcher] gets a secret from a
+// command ([Exec]), a server ([HTTP]) or whatever a caller implements; it is asked
+// when the secret is first looked up and again ahead of the end of its lifetime,
+// by one goroutine at a time that lives only as long as the fetch. While that
+// fails, the old value is used until it has expired. A server is verified, and what
+// it is asked for cannot be read on the way.
 package secrets
 
 import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
-// A Source says where one secret comes from. Exactly one field is set.
+// A Source says where one secret comes from. Exactly one of Env, File and Fetch is
+// set.
 type Source struct {
-	Env  string `yaml:"env" doc:"Name of the environment variable that holds the secret."`
-	File string `yaml:"file" doc:"Path of the file that holds the secret; relative to the working directory."`
+	Env  string // name of the environment variable that holds the secret
+	File string // path of the file that holds it
+
+	// Fetch gets it from a place that hands it out, perhaps for a time.
+	Fetch Fetcher
+	// Timeout is how long that may take; 0 is 10 s.
+	Timeout time.Duration
 }
 
 // Sources are the places to look for secrets in. The zero Sources means the
@@ -49,7 +61,21 @@ type Sources struct {
 	Dir     string            // a directory with one file per secret; "" = none
 	EnvFile string            // a dotenv file, read once by Open; "" = none
 	Environ []string          // "NAME=value" pairs; nil = os.Environ()
+
+	// Transport sends the requests of fetchers; nil is one that verifies servers by
+	// the roots of the system.
+	Transport http.RoundTripper
+
+	// Notice is told when a secret that was there cannot be renewed, and, with a nil
+	// error, when it can be again. It is called from any goroutine. Nil: nobody is.
+	Notice func(name string, err error)
+
+	// After is the store that this one takes the place of, if there is one: what it
+	// has fetched is taken over. Its own use goes on until [Store.Retire].
+	After *Store
 }
+
+type notice = func(name string, err error)
 
 // A Store looks secrets up. It is safe for concurrent use.
 type Store struct {
@@ -57,6 +83,9 @@ type Store struct {
 	dir     string
 	envFile dotenvFile
 	environ environment
+	notice  notice // may be nil
+
+	transport http.RoundTripper // of fetchers
 }
 
 // An Error says why a secret cannot be used. No field ever holds a byte of the
@@ -82,10 +111,14 @@ func Open(s Sources) (*Store, error) {
 		s.Environ = os.Environ()
 	}
 	st.environ = parseEnviron(s.Environ)
+	st.notice = s.Notice
+	if st.transport = s.Transport; st.transport == nil {
+		st.transport = newTransport()
+	}
 
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(s.Named)) {
-		src, err := st.namedSource(name, s.Named[name])
+		src, err := st.namedSource(name, s)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -102,33 +135,51 @@ func Open(s Sources) (*Store, error) {
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
+	st.takeOver(s.After)
 	return st, nil
 }
 
-func (st *Store) namedSource(name string, s Source) (source, error) {
+func (st *Store) namedSource(name string, all Sources) (source, error) {
+	s := all.Named[name]
 	switch {
 	case !validName(name):
 		return nil, &Error{name, "secrets entry", badName}
-	case s.Env != "" && s.File == "":
+	case s.Env != "" && s.File == "" && s.Fetch == nil:
 		return variable{environ: st.environ, name: s.Env}, nil
-	case s.File != "" && s.Env == "":
+	case s.File != "" && s.Env == "" && s.Fetch == nil:
 		return file{path: s.File}, nil
+	case s.Fetch == nil || s.Env != "" || s.File != "":
+		return nil, &Error{name, "secrets entry", "needs either env or file, or what fetches it; keep exactly one of them"}
+	case all.InCircle(name):
+		return nil, &Error{name, s.Fetch.String(), "needs itself to be fetched; take it out of its own references"}
 	}
-	return nil, &Error{name, "secrets entry", "needs either env or file; keep exactly one of them"}
+	return newFetched(name, s), nil
 }
 
-// Lookup returns the secret of that name. Any error is an [*Error]. Files are
-// read anew at each call.
+// Lookup returns the secret of that name. Any error is an [*Error]. Files are read
+// anew at each call. What is fetched is there already, or is waited for; two Values
+// of it are equal (==) as long as it has not changed.
 func (st *Store) Lookup(name string) (Value, error) {
 	src := st.source(name)
+	if f, ok := src.(*fetched); ok {
+		return f.current()
+	}
+	text, err := read(name, src, usable)
+	if err != nil {
+		return Value{}, err
+	}
+	return newValue(text), nil
+}
+
+func read(name string, src source, usable func(text string) (secret, reason string)) (string, error) {
 	text, reason := src.read()
 	if reason == "" {
 		text, reason = usable(text)
 	}
 	if reason != "" {
-		return Value{}, &Error{name, src.String(), reason}
+		return "", &Error{name, src.String(), reason}
 	}
-	return newValue(text), nil
+	return text, nil
 }
 
 // Describe says in words where the secret of that name comes from: "file
@@ -172,12 +223,12 @@ func (st *Store) EnvNames(names []string) []string {
 		if v, ok := st.named[name].(variable); ok {
 			give[v.name] = true
 		}
-		secret, err := st.Lookup(name)
+		secret, err := read(name, st.source(name), usableLines)
 		if err != nil {
 			continue
 		}
 		for env, value := range st.environ {
-			if holds(value, *secret.text) {
+			if holds(value, secret) {
 				give[env] = true
 			}
 		}

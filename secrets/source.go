@@ -184,8 +184,21 @@ func dirReason(err error) string {
 // maxSecret is the largest secret, in bytes. No server takes a longer header.
 const maxSecret = 64 << 10
 
-// usable returns the secret in text, or the reason why it holds none.
+// usable returns the secret in text, or the reason why it holds none that a header
+// can carry.
 func usable(text string) (secret, reason string) {
+	return without(text, isControl, "contains a line break or another control byte, which a header cannot carry; remove it")
+}
+
+// usableLines is usable for a secret that no header carries: a key in PEM form, a
+// JSON document.
+func usableLines(text string) (secret, reason string) {
+	binary := func(r rune) bool { return isControl(r) && !strings.ContainsRune("\n\r\t", r) }
+	return without(text, binary, "contains control bytes, as no text does; check that it is the right one")
+}
+
+// without returns the secret in text, in which there may be none of some characters.
+func without(text string, these func(rune) bool, found string) (secret, reason string) {
 	secret = trimLineEnd(text)
 	switch {
 	case secret == "":
@@ -194,8 +207,8 @@ func usable(text string) (secret, reason string) {
 		return "", "larger than 64 KiB; check that it is the right one"
 	case strings.HasPrefix(secret, byteOrderMark):
 		return "", "starts with a byte order mark; save it as plain UTF-8"
-	case strings.ContainsFunc(secret, isControl):
-		return "", "contains a line break or another control byte, which a header cannot carry; remove it"
+	case strings.ContainsFunc(secret, these):
+		return "", found
 	}
 	return secret, ""
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"keybearer/certs"
 	"keybearer/internal/admin"
 	"keybearer/internal/telemetry"
 	"keybearer/proxy"
@@ -103,7 +104,18 @@ func (r *reloader) tell() {
 	}
 	s := r.inForce.Load().state(r.since)
 	s.Listen, s.Rejected, s.Draining = r.address, r.rejected, r.draining
+	s.AuthorityExpires = expiry(r.proxy.Authority)
 	r.admin.setState(s)
+}
+
+// expiry is when the first of an authority's certificates expires.
+func expiry(a *certs.Authority) (first time.Time) {
+	for _, c := range a.Certificates() {
+		if first.IsZero() || c.NotAfter.Before(first) {
+			first = c.NotAfter
+		}
+	}
+	return first
 }
 
 // reject keeps the old configuration and says why.

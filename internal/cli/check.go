@@ -59,7 +59,7 @@ func (o *checkOptions) check(cmd *cobra.Command) error {
 // places opens the places of the secrets. Where that fails it is a warning, and
 // the store is nil.
 func (o *checkOptions) places(c *config.Config) (*secrets.Store, []string) {
-	store, err := findSecrets(c, nil)
+	store, err := sourcing{}.find(c)
 	if err != nil {
 		return nil, strings.Split(err.Error(), "\n")
 	}
@@ -170,7 +170,7 @@ func origin(store *secrets.Store, name string) string {
 		return "its place cannot be opened"
 	}
 	var problem *secrets.Error
-	if _, err := store.Lookup(name); errors.As(err, &problem) {
+	if errors.As(store.Check(name), &problem) {
 		return problem.Source + ", which cannot be used: " + problem.Reason
 	}
 	return store.Describe(name)

@@ -56,7 +56,7 @@ func (o *explainOptions) explain(cmd *cobra.Command, url string) error {
 	if err != nil {
 		return err
 	}
-	store, err := findSecrets(c, nil)
+	store, err := sourcing{}.find(c)
 	if err != nil {
 		return err
 	}

@@ -76,8 +76,7 @@ func (x explainer) matched(e *telemetry.Explanation, rule *rules.Rule) {
 	usable := true
 	for _, name := range rule.References() {
 		e.Secrets = append(e.Secrets, telemetry.SecretOrigin{Name: name, Source: origin(x.store, name)})
-		_, err := x.store.Lookup(name)
-		usable = usable && err == nil
+		usable = usable && x.store.Check(name) == nil
 	}
 	e.Result = "forwarded with the headers of rule " + rule.Name
 	if !usable {

@@ -111,7 +111,12 @@ func secretPlaces(c *config.Config) ([]manifest.Secret, error) {
 	}
 	var places []manifest.Secret
 	for _, name := range c.References() {
-		places = append(places, secretPlace(name, c.Secrets))
+		switch c.Secrets.Named[name].Fetch.(type) {
+		case nil:
+			places = append(places, secretPlace(name, c.Secrets))
+		case secrets.Exec:
+			return nil, fmt.Errorf("secrets.%s: a container has no such command; take the secret from where the platform keeps secrets", name)
+		}
 	}
 	return places, nil
 }

@@ -13,34 +13,32 @@ import (
 	"keybearer/secrets"
 )
 
-// findSecrets opens the places that the configuration names. Environ is what the
-// environment was when the process began; nil means what it is now.
-func findSecrets(c *config.Config, environ []string) (*secrets.Store, error) {
-	sources := c.Secrets
-	sources.Environ = environ
-	store, err := secrets.Open(sources)
-	return store, exit(exitSecret, err)
-}
-
 // provisions are what a start has to have found: without problems, or it is none.
 type provisions struct {
 	store  *secrets.Store
 	policy *proxy.Policy
 	via    *proxy.UpstreamProxy // on the way to the upstreams; nil if there is none
+
+	sourcing sourcing // how the secrets were found
 }
 
-// provide finds them. Environ is as for findSecrets.
-func provide(c *config.Config, environ []string, logger *slog.Logger) (p provisions, err error) {
-	if p.store, err = findSecrets(c, environ); err != nil {
+// provide finds them. Environ is as for sourcing.
+func provide(c *config.Config, r resolve, environ []string, logger *slog.Logger) (p provisions, err error) {
+	p.sourcing = sourcing{environ: environ, logger: logger}
+	if p.sourcing.transport, err = r.transport(c, func() *proxy.UpstreamProxy { return p.via }); err != nil {
+		return p, err
+	}
+	if p.store, err = p.sourcing.find(c); err != nil {
 		return p, err
 	}
 	for _, w := range p.store.Warnings(c.References()) {
 		logger.Warn(w)
 	}
-	if p.policy, err = newPolicy(c.Set, p.store); err != nil {
+	if p.via, err = upstreamProxy(c, p.store); err != nil {
 		return p, err
 	}
-	p.via, err = upstreamProxy(c, p.store)
+	p.store.Prefetch(c.References())
+	p.policy, err = newPolicy(c.Set, p.store)
 	return p, err
 }
 
@@ -48,7 +46,7 @@ func provide(c *config.Config, environ []string, logger *slog.Logger) (p provisi
 // a start to refuse and for a reload to tell: the rules concerned refuse their
 // requests, the others act.
 func newPolicy(set *rules.Set, store *secrets.Store) (*proxy.Policy, error) {
-	policy, err := proxy.NewPolicy(set, store.Lookup)
+	policy, err := proxy.NewPolicy(set, store)
 	return policy, exit(exitSecret, err)
 }
 

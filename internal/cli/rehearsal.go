@@ -41,7 +41,7 @@ func newRehearsal(host rules.Target, document, secret string, environ []string) 
 		return nil, exit(exitConfig, err)
 	}
 	environ = append(environ, secret+"="+key)
-	store, err := findSecrets(c, environ)
+	store, err := sourcing{environ: environ}.find(c)
 	if err != nil {
 		return nil, err
 	}

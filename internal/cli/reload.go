@@ -21,6 +21,8 @@ type reloader struct {
 	address string                        // where it listens, whatever the configuration says by now
 	config  *config.Config                // the newest that is valid
 	store   atomic.Pointer[secrets.Store] // for the credentials of upstream_proxy
+	secrets *secrets.Store                // the newest
+	found   sourcing                      // how
 	watch   *watch
 	proxy   *proxy.Proxy
 	manager manager
@@ -68,7 +70,7 @@ func (r *reloader) begin() (*proxy.Policy, *proxy.UpstreamProxy, error) {
 	c := r.config
 	r.once = isStream(c.File)
 	r.follow()
-	provided, err := provide(c, r.options.environ, r.logger)
+	provided, err := provide(c, r.options.resolve, r.options.environ, r.logger)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -78,6 +80,7 @@ func (r *reloader) begin() (*proxy.Policy, *proxy.UpstreamProxy, error) {
 	r.store.Store(provided.store)
 	r.via = provided.via
 	r.inForce.Store(&inForce{config: c, store: provided.store, loaded: time.Now()})
+	r.secrets, r.found = provided.store, provided.sourcing
 	forget(provided.store, c)
 	return provided.policy, provided.via, nil
 }
@@ -122,7 +125,8 @@ func (r *reloader) load() {
 	}
 	r.config = c
 	r.follow()
-	store, err := findSecrets(c, r.options.environ)
+	r.found.after = r.secrets
+	store, err := r.found.find(c)
 	if err != nil {
 		r.reject(err)
 		return
@@ -130,6 +134,7 @@ func (r *reloader) load() {
 	for _, p := range c.Warnings {
 		r.logger.Warn(p.String())
 	}
+	store.Prefetch(c.References())
 	policy, err := newPolicy(c.Set, store)
 	if err != nil {
 		r.lines("a rule refuses its requests until its secrets are there", err)
@@ -138,6 +143,8 @@ func (r *reloader) load() {
 		r.store.Store(store)
 	}
 	r.proxy.SetPolicy(policy)
+	r.secrets.Retire(store)
+	r.secrets = store
 	r.logger.Info("reloaded", "rules", len(c.Set.Rules()))
 	r.admin.reloaded(true)
 	r.enforce(&inForce{config: c, store: store})

@@ -67,7 +67,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	if err := hideMemory(); err != nil {
 		logs.Warn("other processes of this user can read keybearer's memory: " + err.Error())
 	}
-	provided, err := provide(c, nil, logs.Logger)
+	provided, err := provide(c, o.resolve, nil, logs.Logger)
 	if err != nil {
 		return err
 	}

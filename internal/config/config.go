@@ -157,6 +157,7 @@ func (r *report) load(file string, data []byte, o Options) *Config {
 	r.compiled(problems, policyPath)
 	c.Set = set
 	if set != nil {
+		r.beforehand(c)
 		r.lint(c, policyPath)
 	}
 	return c
@@ -172,11 +173,10 @@ func (c *Config) Compile() (*rules.Set, []rules.Problem) {
 	return rules.Compile(c.Policy, unmatched)
 }
 
-// References lists the names of all secrets that the configuration needs, sorted.
+// References lists the names of all secrets that the configuration needs, sorted;
+// those that are needed to fetch others are among them.
 func (c *Config) References() []string {
-	names := slices.Concat(c.Set.References(), c.Settings.UpstreamProxy.References())
-	slices.Sort(names)
-	return slices.Compact(names)
+	return c.Secrets.Needs(slices.Concat(c.Set.References(), c.Settings.UpstreamProxy.References()))
 }
 
 // lint adds what can only be seen once everything is known.

@@ -75,7 +75,7 @@ var scalarTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!ti
 // structure decodes a mapping with known keys.
 func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value) {
 	if v.Type() == reflect.TypeFor[source]() && n.Kind != yaml.MappingNode {
-		d.errorAt(n, path, "must be {env: VARIABLE} or {file: PATH}, not %s; the secret itself has no place in this file", kind(n))
+		d.errorAt(n, path, "must be a place, as {env: VARIABLE} or {file: PATH}, not %s; the secret itself has no place in this file", kind(n))
 		return
 	}
 	s := shapeOf(v.Type())

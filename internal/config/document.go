@@ -57,12 +57,6 @@ type ownKeys struct {
 	settingsKeys `yaml:",inline"`
 }
 
-// source is one entry of secrets.
-type source struct {
-	Env  string `yaml:"env" doc:"The environment variable that holds it."`
-	File string `yaml:"file" doc:"The file that holds it; relative to the configuration file."`
-}
-
 type resources struct {
 	CPU     string `yaml:"cpu" doc:"LangSmith: ignored."`
 	Memory  string `yaml:"memory" doc:"LangSmith: ignored."`

@@ -71,6 +71,8 @@ type State struct {
 	// Rejected is why the newest configuration is not in force; empty if it is.
 	Rejected []string `json:"rejected,omitempty"`
 	Draining bool     `json:"draining,omitempty"` // it accepts no more connections
+	// AuthorityExpires is when clients stop trusting what keybearer signs.
+	AuthorityExpires time.Time `json:"authority_expires,omitzero"`
 }
 
 // Problems says why requests may be refused that should not be: what /readyz and the

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"strconv"
@@ -147,7 +148,7 @@ func (m *Metrics) request(k requestKey) *metrics.Counter {
 	case known != nil:
 		return known
 	case count >= maxRequestKeys:
-		k = requestKey{rule: other, verdict: k.verdict, kind: k.kind}
+		k = requestKey{rule: other, verdict: k.verdict, status: -1, kind: k.kind} // a status without a name
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -184,16 +185,16 @@ func (m *Metrics) reloads(ok bool) *metrics.Counter {
 func (m *Metrics) SetState(s State) {
 	set := metrics.NewSet()
 	gauge := func(name string, value int64) { set.GetOrCreateGauge(name, nil).Set(float64(value)) }
-	gauge(series("info", "version", s.Version), 1)
+	gauge(series("build_info", "version", s.Version), 1)
+	gauge("keybearer_last_reload_successful", truth(len(s.Rejected) == 0))
+	if !s.AuthorityExpires.IsZero() {
+		gauge("keybearer_authority_expires_timestamp_seconds", s.AuthorityExpires.Unix())
+	}
 	gauge("keybearer_rules", int64(len(s.Rules)))
 	gauge("keybearer_rules_refusing", int64(s.refusing()))
 	gauge("keybearer_policy_loaded_timestamp_seconds", s.Loaded.Unix())
 	for _, secret := range s.Secrets[:min(len(s.Secrets), maxSecrets)] {
-		usable := int64(1)
-		if secret.Problem != "" {
-			usable = 0
-		}
-		gauge(series("secret_usable", "secret", secret.Name), usable)
+		gauge(series("secret_usable", "secret", secret.Name), truth(secret.Problem == ""))
 		if !secret.Modified.IsZero() {
 			gauge(series("secret_modified_timestamp_seconds", "secret", secret.Name), secret.Modified.Unix())
 		}
@@ -201,11 +202,19 @@ func (m *Metrics) SetState(s State) {
 	m.state.Store(set)
 }
 
+// truth is a boolean as Prometheus has it.
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // Write writes all metrics, those of the process and of Go's runtime among them.
 func (m *Metrics) Write(w io.Writer) {
 	s := m.stats()
 	for name, value := range map[string]int{
-		series("connections", "verdict", ""):          s.Connections - s.Tunnels - s.Intercepts,
+		series("connections", "verdict", "none"):      s.Connections - s.Tunnels - s.Intercepts,
 		series("connections", "verdict", "intercept"): s.Intercepts,
 		series("connections", "verdict", "tunnel"):    s.Tunnels,
 		"keybearer_upstream_idle_connections":         s.IdleUpstreams,
@@ -221,7 +230,10 @@ func (m *Metrics) Write(w io.Writer) {
 	} {
 		m.set.GetOrCreateCounter(name).Set(value)
 	}
-	m.set.WritePrometheus(w)
-	m.state.Load().WritePrometheus(w)
-	metrics.WriteProcessMetrics(w)
+	var text bytes.Buffer
+	m.set.WritePrometheus(&text)
+	m.state.Load().WritePrometheus(&text)
+	writeProcess(&text)
+	metrics.WriteGoMetrics(&text)
+	describe(w, text.Bytes())
 }

@@ -59,7 +59,7 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	if q, ok := w.(*Writer); ok {
 		direct := slog.New(newHandler(q.to))
 		q.lost = func(lines uint64) {
-			direct.Warn("lines of this log were dropped: whoever reads it is too slow", "lines", lines)
+			direct.Warn("lines of this log were dropped: whoever reads it is too slow, or the disk is full", "lines", lines)
 		}
 	}
 	return slog.New(newHandler(w)), nil

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bytes"
 	"io"
 	"sync"
 	"time"
@@ -91,7 +92,7 @@ func (q *Writer) run() {
 		var closed bool
 		lines, news, closed = q.take(lines[:0])
 		if len(lines) > 0 {
-			q.to.Write(lines) // there is nowhere to tell of an error
+			q.write(lines)
 		}
 		switch {
 		case news > 0 && q.lost != nil:
@@ -103,6 +104,18 @@ func (q *Writer) run() {
 			<-q.wake
 		}
 	}
+}
+
+// write counts what cannot be written, as on a full disk, among what was dropped: there
+// is nowhere else to tell.
+func (q *Writer) write(lines []byte) {
+	n, err := q.to.Write(lines)
+	if err == nil {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.dropped += uint64(bytes.Count(lines[n:], []byte("\n")))
 }
 
 // take swaps what is pending for an empty buffer. It returns how many lines were

@@ -117,7 +117,7 @@ func startH2specProxy(t *testing.T, target string) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := proxy.NewPolicy(set, store.Lookup)
+	policy, err := proxy.NewPolicy(set, store)
 	if err != nil {
 		t.Fatal(err)
 	}
