@@ -142,7 +142,7 @@ func TestFaultFullDisk(t *testing.T) {
 
 	up := newUpstream()
 	ca := filepath.Join(dir, "ca")
-	full := prepare(t, options{ca: up.issuer.pem(), args: []string{"--ca-dir", ca}})
+	full := prepare(t, options{ca: up.issuer.pem(), args: []string{"--ca-dir", ca}, wrap: []string{"timeout", "10"}})
 	out, err := full.cmd.Output()
 	if code := full.cmd.ProcessState.ExitCode(); code != 5 || len(out) > 0 {
 		t.Errorf("exit code %d, %v, output %q; want 5", code, err, out)
