@@ -51,15 +51,6 @@ func behind(n *network) func(*options) {
 	return func(o *options) { o.resolve["other.test:443"] = n.address() }
 }
 
-// givesUp waits for the end of what its clients have given up, although the upstream
-// is as it was. What they still have open, and what is kept for them, may be there.
-func (k *keybearer) givesUp(before state) {
-	k.t.Helper()
-	eventually(k.t, 5*time.Second, "the end of what clients gave up", func() bool {
-		return k.state().descriptors <= before.descriptors+3
-	})
-}
-
 // undisturbed checks that requests to another host are as fast as ever.
 func (k *keybearer) undisturbed(t *testing.T) {
 	t.Helper()

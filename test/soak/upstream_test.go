@@ -31,6 +31,7 @@ type upstream struct {
 	expected         atomic.Pointer[func(*http.Request) bool] // whether a request has the credential that it must have
 	hold             chan struct{}                            // what waits goes on when it is closed
 	arrived          chan string                              // host of each request that waits
+	givenUp          chan string                              // host of each whose client did not wait
 	uploaded         chan string                              // length and error of each request to /count
 
 	mu    sync.Mutex
@@ -41,7 +42,7 @@ type upstream struct {
 
 func newUpstream() *upstream {
 	u := &upstream{issuer: newIssuer(), hold: make(chan struct{}), idle: make(map[net.Conn]bool), open: make(map[net.Conn]bool),
-		arrived: make(chan string, 1000), uploaded: make(chan string, 1000)}
+		arrived: make(chan string, 1000), givenUp: make(chan string, 1000), uploaded: make(chan string, 1000)}
 	u.certificate.Store(u.issuer.issue(time.Now().AddDate(10, 0, 0), "*.test"))
 	u.expect(func(r *http.Request) bool { return r.Header.Get("X-Key") == canary })
 	config := &tls.Config{
@@ -207,6 +208,7 @@ func (u *upstream) wait(r *http.Request) {
 	select {
 	case <-u.hold:
 	case <-r.Context().Done():
+		u.givenUp <- r.Host
 	}
 }
 
