@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 
@@ -16,53 +15,45 @@ type exchange struct {
 	plaintext bool
 	action    *action  // what the rule that matched does; nil if none did
 	hidden    *needles // see hide
+	applied   []string // names of what inject has put in; not to be changed
 	renewed   bool     // see renew
-}
-
-// request is what admit needs to know of a request head.
-type request struct {
-	method    string
-	authority string // the Host field or :authority, "" if absent
-	target    string // the request target: path and query as sent
-}
-
-// fields is what rules may read and change in a request head, whichever protocol
-// it came by.
-type fields interface {
-	rules.HeaderMatcher
-	remove(drop func(name string) bool)
-	add(name, value string)
 }
 
 // admit decides whether a request may be sent, and prepares its fields: the
 // first enabled rule that matches puts its headers in, or the request is
 // refused. Nothing reaches the upstream before admit has returned nil.
-func (x *exchange) admit(policy *Policy, r request, h fields) error {
-	path, _, _ := strings.Cut(r.target, "?")
+func (x *exchange) admit(policy *Policy, method, authority string, h requestHead) error {
+	path, _, _ := strings.Cut(h.target(), "?")
 	x.Path = printable(path)
-	switch strings.ToUpper(r.method) {
+	switch strings.ToUpper(method) {
 	case "CONNECT", "TRACE", "TRACK", "PRI":
 		return failMethod.because("%s is not forwarded", x.Method)
 	}
 	if !strings.HasPrefix(path, "/") {
 		return failMalformed.because("the request target is not a path")
 	}
-	if err := x.checkAuthority(r.authority); err != nil {
+	if err := x.checkAuthority(authority); err != nil {
 		return err
 	}
-	if err := x.decide(policy); err != nil || x.Verdict != rules.Intercept {
+	if err := x.decide(policy); err != nil {
 		return err
+	}
+	if x.Verdict != rules.Intercept {
+		return x.checkPlaceholders(policy, nil, h)
 	}
 	match := policy.set.Match(rules.Request{
-		Target: x.target, Plaintext: x.plaintext, Method: r.method, Path: path, Header: h,
+		Target: x.target, Plaintext: x.plaintext, Method: method, Path: path, Header: h,
 	})
 	if match.Rule != nil {
 		x.Rule = match.Rule.Name
 	}
+	if err := x.checkPlaceholders(policy, match.Rule, h); err != nil {
+		return err
+	}
 	switch match.Outcome {
 	case rules.Matched:
 		x.Reason = "" // the rule is told; that of the connection may be another
-		return x.inject(policy.action(match.Rule), h)
+		return x.inject(policy.action(match.Rule, x.target), h)
 	case rules.AmbiguousPath:
 		return &failAmbiguous
 	case rules.PlaintextNotInjected:
@@ -121,50 +112,6 @@ func (x *exchange) authority() string {
 	}
 	return x.target.Host()
 }
-
-// inject sets the rule's headers. The client's own fields of those names go
-// first, in every spelling that some server takes for the same name.
-func (x *exchange) inject(a *action, h fields) error {
-	if a == nil {
-		return &failInternal
-	}
-	if a.err != nil {
-		return a.failure()
-	}
-	h.remove(a.drops)
-	if a.scrub != rules.ScrubOff && a.needles() != nil && !a.drops("Accept-Encoding") {
-		// A compressed response could not be searched (I15).
-		h.remove(isAcceptEncoding)
-		h.add("Accept-Encoding", "identity")
-	}
-	for _, f := range a.fields {
-		h.add(f.Name, f.Value)
-	}
-	x.action = a
-	return nil
-}
-
-// renew is for the status of a response. If the upstream says that the credentials are
-// wrong, those with a lifetime are fetched anew, once: it may have ended early. It
-// reports whether to send the request again, with new headers in h, which must be
-// safe. Otherwise the next request has them.
-func (x *exchange) renew(status int, safe bool, h fields) bool {
-	if status != http.StatusUnauthorized || x.action == nil || x.action.lease == nil || x.renewed {
-		return false
-	}
-	x.renewed = true
-	a := x.action.lease.renew(x.action)
-	return a != nil && safe && x.inject(a, h) == nil
-}
-
-// sent notes that the request, with its injected headers, is on its way.
-func (x *exchange) sent() {
-	if x.action != nil {
-		x.Injected = x.action.names
-	}
-}
-
-func isAcceptEncoding(name string) bool { return strings.EqualFold(name, "Accept-Encoding") }
 
 // needles returns what must not come back in the response's head, nil if
 // anything may.
@@ -236,7 +183,7 @@ func isText(mediaType string) bool {
 // dropsTrailer reports whether a request's trailer field must not pass: it would
 // come back as a second value of an injected header (I13).
 func (x *exchange) dropsTrailer(name string) bool {
-	return isHopByHop(name) || x.action != nil && x.action.drops(name)
+	return isHopByHop(name) || x.action != nil && x.action.owns(name)
 }
 
 // isHopByHop reports whether a field is about one connection and never forwarded

@@ -52,6 +52,8 @@ var (
 		"name it in a rule, in no_proxy or in access_control; keybearer explain URL shows the decision"}
 	failAmbiguous = failure{403, "http_request_denied", "ambiguous_path: some readings of the path match the rule and others do not",
 		"send the path in its plain form, without encoded dots or slashes, //, backslashes or ;parameters"}
+	failPlaceholder = failure{403, "http_request_denied", "the request holds the placeholder of a secret that does not go here",
+		"send it only to the hosts and paths of the rule that has it; keybearer explain URL shows which rule matches"}
 	failProhibited = failure{403, "destination_ip_prohibited", "the host has a special-purpose address",
 		"name the host in a rule or in no_proxy, or its address in allow_private; a cloud metadata address only in allow_private"}
 	failLoop = failure{403, "proxy_loop_detected", "the target is this proxy itself",

@@ -113,8 +113,7 @@ func (s *h1) admit() (http1.Framing, error) {
 		return framing, failMisdirected.because("the Host field is empty")
 	}
 	policy := s.p.policy.Load()
-	r := request{method: s.req.Method, authority: authority, target: s.req.Target}
-	if err := s.exchange.admit(policy, r, (*fieldList)(&s.req.Header)); err != nil {
+	if err := s.exchange.admit(policy, s.req.Method, authority, (*h1Head)(&s.req)); err != nil {
 		return framing, err
 	}
 	s.setHost(s.authority())
@@ -138,7 +137,7 @@ func (s *h1) send(framing http1.Framing) (*upstream, error) {
 		err = s.roundTrip(up, framing)
 		safe := framing.Kind == http1.NoBody && isIdempotent(s.req.Method)
 		switch {
-		case err == nil && s.renew(s.resp.Status, safe, (*fieldList)(&s.req.Header)):
+		case err == nil && s.renew(s.resp.Status, safe, (*h1Head)(&s.req)):
 			up.close()
 			continue
 		case err == nil:

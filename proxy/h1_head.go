@@ -104,11 +104,11 @@ func (s *h1) setHost(authority string) {
 	s.req.Header = append(http1.Header{{Name: "Host", Value: authority}}, s.req.Header...)
 }
 
-// fieldList is a request's fields as admit sees them.
-type fieldList http1.Header
+// h1Head is a request as admit sees it.
+type h1Head http1.Request
 
-func (l *fieldList) HasField(name, value string) bool {
-	for _, f := range *l {
+func (h *h1Head) HasField(name, value string) bool {
+	for _, f := range h.Header {
 		if strings.EqualFold(f.Name, name) && f.Value == value {
 			return true
 		}
@@ -116,11 +116,24 @@ func (l *fieldList) HasField(name, value string) bool {
 	return false
 }
 
-func (l *fieldList) remove(drop func(name string) bool) { (*http1.Header)(l).Remove(drop) }
+func (h *h1Head) remove(drop func(name string) bool) { h.Header.Remove(drop) }
 
-func (l *fieldList) add(name, value string) {
-	*l = append(*l, http1.Field{Name: name, Value: value})
+func (h *h1Head) add(name, value string) {
+	h.Header = append(h.Header, http1.Field{Name: name, Value: value})
 }
+
+func (h *h1Head) has(match func(name string) bool) bool {
+	return slices.ContainsFunc(h.Header, func(f http1.Field) bool { return match(f.Name) })
+}
+
+func (h *h1Head) rewrite(change func(value string) string) {
+	for i := range h.Header {
+		h.Header[i].Value = change(h.Header[i].Value)
+	}
+}
+
+func (h *h1Head) target() string          { return h.Target }
+func (h *h1Head) setTarget(target string) { h.Target = target }
 
 // cleanHead takes from a response head what is not for the client.
 func (s *h1) cleanHead() error {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -144,7 +143,8 @@ func (e *h2) timeOut(cancel context.CancelCauseFunc) {
 // the target's own authority, the rule's headers. net/http has checked less than
 // HTTP/1.1 would: what could not be said there is not sent (I10).
 func (e *h2) admit() (*http.Request, error) {
-	header := fieldMap(e.r.Header.Clone())
+	h := &h2Head{fieldMap(e.r.Header.Clone()), e.r.RequestURI}
+	header := h.fieldMap
 	hosts := header["Host"]
 	delete(header, "Host")
 	switch {
@@ -164,18 +164,15 @@ func (e *h2) admit() (*http.Request, error) {
 	if trailers {
 		header.add("Te", "trailers")
 	}
-	req := request{method: e.r.Method, authority: e.r.Host, target: e.r.RequestURI}
-	if err := e.exchange.admit(e.p.policy.Load(), req, header); err != nil {
+	if err := e.exchange.admit(e.p.policy.Load(), e.r.Method, e.r.Host, h); err != nil {
 		return nil, err
 	}
 	if _, ok := header["User-Agent"]; !ok {
 		header["User-Agent"] = nil // or net/http sends its own
 	}
 	out := &http.Request{
-		Method: e.r.Method,
-		// Opaque is sent byte for byte behind the authority it begins with; Path
-		// would be encoded anew.
-		URL:           &url.URL{Scheme: "https", Host: e.authority(), Opaque: "//" + e.authority() + e.r.RequestURI},
+		Method:        e.r.Method,
+		URL:           h.url(e.authority()),
 		Host:          e.authority(),
 		Header:        http.Header(header),
 		ContentLength: e.r.ContentLength,

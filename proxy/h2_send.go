@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -53,12 +54,13 @@ func (e *h2) second(out *http.Request, resp *http.Response) *http.Request {
 		return nil
 	}
 	safe := out.Body == http.NoBody && isIdempotent(out.Method) && !e.hasInformed()
-	header := fieldMap(out.Header.Clone()) // the transport may still read the first one's
-	if !e.renew(resp.StatusCode, safe, header) {
+	// A clone: the transport may still read the first one's.
+	h := &h2Head{fieldMap(out.Header.Clone()), strings.TrimPrefix(out.URL.Opaque, "//"+e.authority())}
+	if !e.renew(resp.StatusCode, safe, h) {
 		return nil
 	}
 	out = out.WithContext(out.Context())
-	out.Header = http.Header(header)
+	out.Header, out.URL = http.Header(h.fieldMap), h.url(e.authority())
 	return out
 }
 

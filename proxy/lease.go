@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 
 	"keybearer/rules"
@@ -17,7 +18,16 @@ type lease struct {
 	stay  map[string]finding // the secrets that stay as they are
 	names []string           // the secrets that do not
 	last  atomic.Pointer[expanded]
+
+	perTarget bool   // they are others for each target
+	target    string // host:port, of a lease for one target
+
+	mu      sync.Mutex
+	targets map[rules.Target]*lease // if perTarget
 }
+
+// maxLeases is for how many targets a rule keeps its actions.
+const maxLeases = 1000
 
 // finding is the result of a look-up.
 type finding struct {
@@ -37,12 +47,46 @@ func newLease(rule *rules.Rule, store *secrets.Store) *lease {
 	for _, name := range rule.References() {
 		if store.Fetches(name) {
 			l.names = append(l.names, name)
+			l.perTarget = l.perTarget || store.PerTarget(name)
 			continue
 		}
 		value, err := store.Lookup(name)
 		l.stay[name] = finding{value, err}
 	}
 	return l
+}
+
+// first returns the action to begin with. One that depends on the target is not there
+// yet.
+func (l *lease) first() *action {
+	if l.perTarget {
+		return &action{lease: l}
+	}
+	return l.current()
+}
+
+// of returns the lease for a target.
+func (l *lease) of(t rules.Target) *lease {
+	if !l.perTarget {
+		return l
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if one, ok := l.targets[t]; ok {
+		return one
+	}
+	if l.targets == nil {
+		l.targets = make(map[rules.Target]*lease)
+	}
+	for other := range l.targets { // any of them makes room
+		if len(l.targets) < maxLeases {
+			break
+		}
+		delete(l.targets, other)
+	}
+	one := &lease{rule: l.rule, store: l.store, stay: l.stay, names: l.names, target: t.String()}
+	l.targets[t] = one
+	return one
 }
 
 // current returns the action with the values that are in force now.
@@ -54,7 +98,7 @@ func (l *lease) current() *action {
 	fresh := make(map[string]finding)
 	values := make([]secrets.Value, len(l.names))
 	for i, name := range l.names {
-		value, err := l.store.Lookup(name)
+		value, err := l.store.LookupFor(name, l.target)
 		fresh[name], values[i] = finding{value, err}, value
 	}
 	var before []string
@@ -81,7 +125,7 @@ func (l *lease) current() *action {
 // holds reports whether the values of e are still those in force.
 func (l *lease) holds(e *expanded) bool {
 	for i, name := range l.names {
-		if value, err := l.store.Lookup(name); err != nil || value != e.values[i] {
+		if value, err := l.store.LookupFor(name, l.target); err != nil || value != e.values[i] {
 			return false
 		}
 	}
@@ -93,7 +137,7 @@ func (l *lease) holds(e *expanded) bool {
 func (l *lease) renew(refused *action) *action {
 	if last := l.last.Load(); last != nil && last.action == refused {
 		for i, name := range l.names {
-			l.store.Replace(name, last.values[i])
+			l.store.ReplaceFor(name, l.target, last.values[i])
 		}
 	}
 	if a := l.current(); a != refused && a.err == nil {

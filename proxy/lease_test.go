@@ -52,7 +52,7 @@ func coin(n int) string { return fmt.Sprintf("%s-%d", canary, n) }
 
 func coins(n int) (string, error) { return coin(n), nil }
 
-// register is an upstream that takes one coin and no other, and says whatever it got.
+// register is an upstream that takes one coin and no other, and says what it got.
 type register struct {
 	mu     sync.Mutex
 	takes  string
@@ -69,11 +69,14 @@ func (r *register) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	switch {
 	case r.always != 0:
 		w.WriteHeader(r.always)
-	case q.URL.Path == "/v1" && key != "Bearer "+r.takes:
+	case strings.HasPrefix(q.URL.Path, "/v1") && key != "Bearer "+r.takes:
 		w.WriteHeader(http.StatusUnauthorized)
 	}
-	if q.URL.Path == "/v1" { // no rule looks for it elsewhere
+	switch q.URL.Path { // it is looked for only where it was sent
+	case "/v1":
 		fmt.Fprintf(w, "%q, and before %q", key, r.got)
+	case "/v1/own":
+		fmt.Fprintf(w, "%q", strings.TrimPrefix(key, "Bearer "))
 	}
 }
 
@@ -108,6 +111,12 @@ func lend(t *testing.T, next func(int) (string, error)) (*fixture, *mint, *regis
 	f.policy, _ = NewPolicy(set, store)
 	f.proxy.SetPolicy(f.policy)
 	return f, m, r
+}
+
+// actionOf is the action of the nth rule for api.test.
+func (p *Policy) actionOf(n int) *action {
+	t, _ := rules.ParseTarget("api.test:443", 443)
+	return p.action(p.set.Rules()[n], t)
 }
 
 // send sends a request through the proxy and returns status and body.
@@ -217,7 +226,7 @@ func TestLeaseKept(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		f, m, r := lend(t, coins)
 		client := f.client(http2)
-		first := f.policy.action(f.policy.set.Rules()[0])
+		first := f.policy.actionOf(0)
 		for _, status := range []int{200, 403, 407, 429, 500} {
 			r.always = status
 			f.send(client, "GET", "/v1", "")
@@ -227,7 +236,7 @@ func TestLeaseKept(t *testing.T) {
 		if m.fetches() != 1 || len(r.requests()) != 6 {
 			t.Errorf("fetched %d times", m.fetches())
 		}
-		if f.policy.action(f.policy.set.Rules()[0]) != first {
+		if f.policy.actionOf(0) != first {
 			t.Error("the same secret is expanded anew")
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 
-	"keybearer/proxy/http1"
 	"keybearer/rules"
 	"keybearer/secrets"
 )
@@ -15,27 +14,29 @@ import (
 // values that have a lifetime (see lease). Rules and secrets meet here and nowhere
 // else.
 type Policy struct {
-	set     *rules.Set
-	actions map[*rules.Rule]*action
-	clients *credentials // what clients must send; nil if nothing
+	set          *rules.Set
+	actions      map[*rules.Rule]*action
+	placeholders map[string]string // texts that stand for secrets, by the names of those
+	clients      *credentials      // what clients must send; nil if nothing
 }
 
-// action returns what a rule does to a request now.
-func (p *Policy) action(rule *rules.Rule) *action {
+// action returns what a rule does to a request for a target now.
+func (p *Policy) action(rule *rules.Rule, t rules.Target) *action {
 	a := p.actions[rule]
 	if a != nil && a.lease != nil {
-		return a.lease.current()
+		return a.lease.of(t).current()
 	}
 	return a
 }
 
 // action is what a rule does to a request, with every reference expanded.
 type action struct {
-	fields []http1.Field          // to be set, in order
-	names  []string               // their names, for records
-	gone   []string               // names of what is removed and not set
-	drops  func(name string) bool // reports whether the client's own field of that name is taken out
-	err    error                  // why the rule cannot act; its requests are refused
+	settings []setting              // in order
+	names    []string               // of the settings, for records
+	gone     []string               // names of fields that are removed and not set
+	drops    func(name string) bool // reports whether the client's own field of that name is taken out, whatever else it sent
+	owns     func(name string) bool // reports whether a field of that name is the rule's, not the client's
+	err      error                  // why the rule cannot act; its requests are refused
 
 	scrub   rules.Scrub
 	own     []string        // the secret texts in fields
@@ -64,10 +65,10 @@ func (e *SecretError) Unwrap() error { return e.Err }
 // not resolve; the policy is usable all the same: those rules refuse their requests,
 // the others act.
 func NewPolicy(set *rules.Set, store *secrets.Store) (*Policy, error) {
-	p := &Policy{set: set, actions: make(map[*rules.Rule]*action)}
+	p := &Policy{set: set, actions: make(map[*rules.Rule]*action), placeholders: set.Placeholders()}
 	var errs []error
 	for _, rule := range set.Rules() {
-		a := newLease(rule, store).current()
+		a := newLease(rule, store).first()
 		p.actions[rule] = a
 		errs = append(errs, a.err)
 	}
@@ -84,20 +85,27 @@ func NewPolicy(set *rules.Set, store *secrets.Store) (*Policy, error) {
 // must come back either.
 func newAction(rule *rules.Rule, before []string, lookup func(name string) (secrets.Value, error)) *action {
 	a := &action{gone: rule.Remove, scrub: rule.Scrub}
-	a.drops = a.takesOut // bound once, not in every exchange
+	a.drops, a.owns = a.takesOut(false), a.takesOut(true) // once, not in every exchange
 	x := expansion{owner: fmt.Sprintf("rule %q", rule.Name), lookup: lookup}
 	var secret []string
 	for _, injection := range rule.Injections {
-		value, parts := x.expand(injection)
-		a.fields = append(a.fields, http1.Field{Name: injection.Name, Value: value})
-		a.names = append(a.names, injection.Name)
+		fields, parts := x.fields(injection)
+		for _, f := range fields {
+			a.settings = append(a.settings, newSetting(injection, f))
+			a.names = append(a.names, f.Name)
+			if injection.Name != "" {
+				a.names[len(a.names)-1] = injection.String()
+			}
+			if injection.Secret() {
+				parts = append(parts, f.Value)
+			}
+		}
 		if injection.Secret() {
 			secret = append(secret, parts...)
-			secret = append(secret, value)
 		}
 	}
 	if a.err = x.err(); a.err != nil {
-		a.fields, secret = nil, nil // nothing half-expanded stays around
+		a.settings, secret = nil, nil // nothing half-expanded stays around
 	}
 	a.own, a.secret = secret, slices.Concat(secret, before)
 	a.needles = sync.OnceValue(func() *needles { return newNeedles(a.secret) })
@@ -113,25 +121,46 @@ type expansion struct {
 
 func (x *expansion) err() error { return errors.Join(x.errs...) }
 
-// expand returns the value of a field and the secret texts that went into it. It
-// is the only place where a secret is revealed.
+// expand returns the value of a field and the secret texts that went into it.
 func (x *expansion) expand(field rules.Injection) (value string, parts []string) {
 	before := len(x.errs)
-	value, parts, err := field.Expand(func(name string) (string, error) {
-		v, err := x.lookup(name)
-		if err != nil {
-			x.errs = append(x.errs, &SecretError{Owner: x.owner, Secret: name, Err: err})
-			return "", err
-		}
-		return v.Reveal(), nil
-	})
-	if err != nil && len(x.errs) == before {
-		x.errs = append(x.errs, fmt.Errorf("%s: header %s: %w", x.owner, field.Name, err))
-	}
+	value, parts, err := field.Expand(x.reveal)
+	x.note(before, field, err)
 	return value, parts
 }
 
-func (a *action) takesOut(name string) bool {
-	same := func(other string) bool { return sameField(name, other) }
-	return slices.ContainsFunc(a.names, same) || slices.ContainsFunc(a.gone, same)
+// fields is expand for an injection that may be several fields.
+func (x *expansion) fields(injection rules.Injection) (fields []rules.Field, parts []string) {
+	before := len(x.errs)
+	fields, parts, err := injection.Fields(x.reveal)
+	x.note(before, injection, err)
+	return fields, parts
+}
+
+// note keeps an error that is not one of a look-up, which reveal has kept.
+func (x *expansion) note(before int, injection rules.Injection, err error) {
+	if err != nil && len(x.errs) == before {
+		x.errs = append(x.errs, fmt.Errorf("%s: header %s: %w", x.owner, injection.Name, err))
+	}
+}
+
+// reveal returns the text of a secret. It is the only place where one is revealed.
+func (x *expansion) reveal(name string) (string, error) {
+	v, err := x.lookup(name)
+	if err != nil {
+		x.errs = append(x.errs, &SecretError{Owner: x.owner, Secret: name, Err: err})
+		return "", err
+	}
+	return v.Reveal(), nil
+}
+
+// takesOut returns what reports whether the client's field of a name is removed: one
+// of those that are gone or always set, or of those set on a condition as well.
+func (a *action) takesOut(conditional bool) func(name string) bool {
+	return func(name string) bool {
+		return slices.ContainsFunc(a.gone, func(gone string) bool { return sameField(gone, name) }) ||
+			slices.ContainsFunc(a.settings, func(s setting) bool {
+				return s.in == rules.InHeader && (conditional || s.when == rules.Always) && sameField(s.name, name)
+			})
+	}
 }

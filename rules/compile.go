@@ -18,12 +18,12 @@ import (
 // rules[0].inject_headers.Authorization). The Set is nil if and only if one of
 // them is not a warning. It keeps parts of c, which must not be changed any more.
 func Compile(c Config, unmatched Verdict) (*Set, []Problem) {
-	k := &compiler{}
+	k := &compiler{known: make(knownPlaceholders)}
 	s := &Set{unmatched: unmatched}
 	if unmatched != Deny && unmatched != Tunnel {
 		k.errorf("unmatched_hosts", "%q is not a verdict for unmatched hosts; use deny or tunnel", unmatched)
 	}
-	k.rules(s, c.Rules)
+	k.rules(s, c)
 	k.lists(s, c)
 	if c.ClientAuth != nil {
 		i := k.basicAuth("client_auth", c.ClientAuth)
@@ -40,7 +40,10 @@ func Compile(c Config, unmatched Verdict) (*Set, []Problem) {
 }
 
 // A compiler collects problems.
-type compiler struct{ problems []Problem }
+type compiler struct {
+	problems []Problem
+	known    knownPlaceholders
+}
 
 func (c *compiler) errorf(at, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Path: at, Message: fmt.Sprintf(format, args...)})
@@ -60,25 +63,41 @@ func (c *compiler) failed() bool {
 	return slices.ContainsFunc(c.problems, func(p Problem) bool { return !p.Warning })
 }
 
-func (c *compiler) rules(s *Set, configs []RuleConfig) {
+func (c *compiler) rules(s *Set, config Config) {
 	var patterns []hostPattern
 	names := map[string]int{}
-	for i := range configs {
-		at := fmt.Sprintf("rules[%d]", i)
-		c.name(at, configs[i].Name, i, names)
-		r := c.rule(at, &configs[i])
-		r.order = i
+	add := func(r *Rule, at string) {
+		r.at, r.order = at, len(s.all)
 		s.all = append(s.all, r)
 		if !r.enabled {
-			continue
+			return
 		}
 		s.enabled = append(s.enabled, r)
 		for n := range r.hosts {
-			r.hosts[n].order, r.hosts[n].rule, r.hosts[n].reason = i, r, "rule "+r.Name
+			r.hosts[n].order, r.hosts[n].rule, r.hosts[n].reason = r.order, r, "rule "+r.Name
 		}
 		patterns = append(patterns, r.hosts...)
 	}
+	for i := range config.Rules {
+		at := fmt.Sprintf("rules[%d]", i)
+		c.name(at, config.Rules[i].Name, i, names)
+		add(c.rule(at, &config.Rules[i]), at)
+	}
+	for i := range config.Callbacks { // behind the rules: the first that matches acts
+		at := fmt.Sprintf("callbacks[%d]", i)
+		add(c.callback(at, i, &config.Callbacks[i]), at)
+	}
 	s.hosts = newIndex(patterns)
+}
+
+// callback compiles a callback to a rule whose headers are the answer's. Its server is
+// told the host, and decides which credentials are for it: so a pattern may be broad.
+func (c *compiler) callback(at string, i int, w *CallbackConfig) *Rule {
+	written := RuleConfig{Name: at, MatchHosts: w.MatchHosts}
+	return &Rule{
+		Name: at, Description: w.URL, Injections: []Injection{{answer: AnswerName(i)}},
+		enabled: true, callback: true, written: written, hosts: c.hosts(at, &written, false),
+	}
 }
 
 func (c *compiler) name(at, name string, i int, seen map[string]int) {
@@ -173,7 +192,7 @@ func (c *compiler) removals(at string, w *RuleConfig, injections []Injection) []
 	for n, name := range w.RemoveHeaders {
 		here := fmt.Sprintf("%s.remove_headers[%d]", at, n)
 		c.check(here, checkFieldName(name))
-		same := func(i Injection) bool { return fieldKey(i.Name) == fieldKey(name) }
+		same := func(i Injection) bool { return i.In == InHeader && fieldKey(i.Name) == fieldKey(name) }
 		if slices.ContainsFunc(injections, same) {
 			c.errorf(here, "%s is injected by this rule, which replaces what the client sent; take it out here", name)
 		}

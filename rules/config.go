@@ -1,6 +1,9 @@
 package rules
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Config is the policy as written: the proxy_config of the LangSmith API, key
 // for key, and the few keys that keybearer adds. internal/config decodes it;
@@ -9,6 +12,7 @@ type Config struct {
 	Rules         []RuleConfig         `yaml:"rules" doc:"Which requests get which headers; the first enabled rule that matches acts, alone."`
 	NoProxy       []string             `yaml:"no_proxy" doc:"Hosts that are tunnelled untouched, whatever the rules say: names, .suffixes, patterns, IPs, CIDRs, each with an optional :port."`
 	AccessControl *AccessControlConfig `yaml:"access_control" doc:"Which hosts may be reached at all; exactly one of the two lists."`
+	Callbacks     []CallbackConfig     `yaml:"callbacks" doc:"LangSmith: servers that answer with the headers to inject, for requests that no rule acts on."`
 	ClientAuth    *BasicAuthConfig     `yaml:"client_auth" doc:"The Basic proxy credentials that every client must send; both parts may hold ${NAME}."`
 }
 
@@ -17,6 +21,8 @@ type RuleConfig struct {
 	Name            string            `yaml:"name" doc:"Required; unique; used in logs."`
 	Description     string            `yaml:"description" doc:"For people."`
 	Enabled         *bool             `yaml:"enabled" doc:"Default true."`
+	Type            string            `yaml:"type" doc:"LangSmith: gcp, for a rule that gives requests to *.googleapis.com access tokens of a service account. Left out for a rule that injects headers; LangSmith's others are not implemented." enum:"gcp"`
+	GCP             *GCPConfig        `yaml:"gcp" doc:"Whose access tokens, with type: gcp."`
 	MatchHosts      []string          `yaml:"match_hosts" doc:"Required, at least one: api.openai.com, *.github.com, s3.*.amazonaws.com; optional :port or :*, default 443."`
 	MatchPaths      []string          `yaml:"match_paths" doc:"Globs on the path without the query; empty = every path. A trailing /* spans segments."`
 	MatchMethods    []string          `yaml:"match_methods" doc:"Empty = every method."`
@@ -24,6 +30,9 @@ type RuleConfig struct {
 	InjectHeaders   map[string]string `yaml:"inject_headers" doc:"Header name to value; ${NAME} is replaced by the secret NAME, $$ is a literal $."`
 	Headers         []HeaderConfig    `yaml:"headers" doc:"LangSmith's present form of inject_headers."`
 	BasicAuth       *BasicAuthConfig  `yaml:"basic_auth" doc:"Sets Authorization: Basic."`
+	InjectQuery     map[string]string `yaml:"inject_query" doc:"Query parameter to value, as in inject_headers; percent-encoded, in place of the client's own."`
+	Placeholder     map[string]string `yaml:"placeholder" doc:"Secret name to a text that stands for it: where the client sends that text in a header, a query parameter or Basic credentials, the secret takes its place. run and env hand it out under the secret's name."`
+	When            string            `yaml:"when" doc:"Whether headers and query parameters are set: always (the default), if_absent keeps the client's own, if_present only replaces it." enum:"always,if_absent,if_present"`
 	RemoveHeaders   []string          `yaml:"remove_headers" doc:"Header names taken out of the request."`
 	EnvVars         map[string]string `yaml:"env_vars" doc:"Dummy variables for tools that refuse to start without one; handed out by run and env."`
 	ScrubResponses  string            `yaml:"scrub_responses" doc:"Which response bodies injected values are masked in." enum:"text,all,off"`
@@ -38,6 +47,48 @@ type HeaderConfig struct {
 	Value string `yaml:"value" doc:"The value."`
 }
 
+// CallbackConfig is one entry of callbacks.
+type CallbackConfig struct {
+	MatchHosts     []string       `yaml:"match_hosts" doc:"Required, at least one; as in rules."`
+	URL            string         `yaml:"url" doc:"Required: the server, https://, or http:// on loopback. It gets a POST with {host, port} and answers {headers: {NAME: VALUE}}."`
+	RequestHeaders []HeaderConfig `yaml:"request_headers" doc:"Headers of the POST."`
+	TTLSeconds     int64          `yaml:"ttl_seconds" doc:"Required: how long an answer may be used for its host, in seconds."`
+	FullRequest    bool           `yaml:"full_request" doc:"Must be false: the server does not get the requests themselves."`
+}
+
+// AnswerName is the name of the secret that a callback's answers are looked up under,
+// by its place in callbacks. It is a JSON object of header names and values.
+func AnswerName(callback int) string { return fmt.Sprintf("callbacks.%d", callback) }
+
+// GCPConfig is the value of gcp.
+type GCPConfig struct {
+	ServiceAccountJSON *SecretConfig `yaml:"service_account_json" doc:"Required: the key of the service account."`
+	Scopes             []string      `yaml:"scopes" doc:"OAuth scopes. Default: https://www.googleapis.com/auth/cloud-platform."`
+}
+
+// Template is the value, with its references.
+func (c HeaderConfig) Template() (Template, error) {
+	return SecretConfig{c.Type, c.Value}.Template()
+}
+
+// SecretConfig is a secret as LangSmith writes it.
+type SecretConfig struct {
+	Type  string `yaml:"type" doc:"Required: workspace_secret: {NAME} is a reference; opaque: a literal." enum:"workspace_secret,opaque"`
+	Value string `yaml:"value" doc:"Required: the value."`
+}
+
+// Template is the value, with its references.
+func (c SecretConfig) Template() (Template, error) {
+	if c.Type != "workspace_secret" {
+		return Template{template{}.literal(c.Value)}, nil
+	}
+	t, err := parseBraces(c.Value)
+	if err == nil && len(t.references()) == 0 {
+		err = errNoReference
+	}
+	return Template{t}, err
+}
+
 // BasicAuthConfig is the value of basic_auth and of client_auth; both parts may
 // hold references.
 type BasicAuthConfig struct {
@@ -50,6 +101,8 @@ type AccessControlConfig struct {
 	AllowList []string `yaml:"allow_list" doc:"Only these hosts: patterns, CIDRs, ~regex, each with an optional :port."`
 	DenyList  []string `yaml:"deny_list" doc:"All but these hosts."`
 }
+
+var errNoReference = errors.New("type workspace_secret without a {NAME}; for a literal use opaque")
 
 // A Problem is something wrong, or doubtful, in a Config.
 type Problem struct {

@@ -11,20 +11,60 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// An Injection is one header that a rule sets, in place of any that the client
-// sent under that name.
+// An Injection is one thing that a rule puts into a request, in place of any that the
+// client sent under that name.
+//
+// That of a callback has no name, and is several: see [Injection.Fields].
 type Injection struct {
-	// Name is the field name, spelled as in the configuration.
+	// Name is that of the field or parameter, spelled as in the configuration; of a
+	// placeholder that of the secret.
 	Name string
+	In   Place
+	When When
+	// Placeholder is the text that stands for the value; for InPlaceholder alone.
+	Placeholder string
 
 	value    template // the value, or the password
 	username template // basic only
 	basic    bool     // the value is Basic credentials (RFC 7617)
 	opaque   bool     // the literal value is a secret by itself
+	answer   string   // the secret that holds names and values
+}
+
+// A Place is where an Injection goes.
+type Place uint8
+
+const (
+	InHeader      Place = iota // a header field
+	InQuery                    // a query parameter
+	InPlaceholder              // wherever the client has sent a text that stands for it
+)
+
+// When is the condition of an Injection, apart from those of its rule.
+type When uint8
+
+const (
+	Always    When = iota
+	IfAbsent       // only if the client has sent none of that name
+	IfPresent      // only if it has
+)
+
+// String names the injection for people: "Authorization", "query parameter key".
+func (i Injection) String() string {
+	switch i.In {
+	case InQuery:
+		return "query parameter " + i.Name
+	case InPlaceholder:
+		return "placeholder of " + i.Name
+	}
+	return i.Name
 }
 
 // References lists the names of the secrets that the value needs, sorted.
 func (i Injection) References() []string {
+	if i.answer != "" {
+		return []string{i.answer}
+	}
 	names := slices.Concat(i.username.references(), i.value.references())
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -34,7 +74,7 @@ func (i Injection) References() []string {
 // opaque, or it is basic_auth.
 func (i Injection) Secret() bool { return i.opaque || i.basic || len(i.References()) > 0 }
 
-// Expand returns the header value with every reference replaced by what lookup
+// Expand returns the value with every reference replaced by what lookup
 // returns for it. Parts are the secret texts that went into it: the values of the
 // references, an opaque literal, the password of basic_auth. An error wraps that
 // of lookup and holds no value; the request must not be forwarded then.
@@ -57,7 +97,7 @@ func (i Injection) Expand(lookup func(name string) (string, error)) (value strin
 		value = "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+value))
 		parts = append(more, parts...)
 	}
-	if !httpguts.ValidHeaderFieldValue(value) {
+	if !httpguts.ValidHeaderFieldValue(value) { // no parameter needs more, and a secret has no more
 		return "", nil, errors.New("the value holds bytes that no header can have; take line breaks and control characters out of the secret")
 	}
 	return value, parts, nil
@@ -84,7 +124,9 @@ func (c *compiler) injections(at string, r *RuleConfig) []Injection {
 		c.check(at+".basic_auth", names.add("Authorization"))
 		out = append(out, c.basicAuth(at+".basic_auth", r.BasicAuth))
 	}
-	return out
+	out = append(out, c.parameters(at+".inject_query", r.InjectQuery)...)
+	c.when(at+".when", r.When, out)
+	return append(out, c.placeholders(at+".placeholder", r.Placeholder)...)
 }
 
 // header compiles one entry of headers.

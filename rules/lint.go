@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"regexp"
@@ -15,8 +14,7 @@ import (
 // it reports and does not find everything.
 func (c *compiler) lint(s *Set) {
 	for _, r := range s.enabled {
-		at := fmt.Sprintf("rules[%d]", r.order)
-		c.lintReach(at, s, r)
+		c.lintReach(r.at, s, r)
 	}
 	c.lintDomains(s)
 }
@@ -199,8 +197,11 @@ func (g *pathGlob) covers(h *pathGlob) bool {
 // lintDomains finds secrets that go to several registrable domains.
 func (c *compiler) lintDomains(s *Set) {
 	domains := map[string][]string{} // by secret
-	where := map[string]int{}        // the rule that added the second
+	where := map[string]string{}     // the rule that added the second
 	for _, r := range s.enabled {
+		if r.callback {
+			continue // its secret is another one for each host
+		}
 		for _, name := range r.References() {
 			for i := range r.hosts {
 				d := r.hosts[i].domain()
@@ -209,13 +210,13 @@ func (c *compiler) lintDomains(s *Set) {
 				}
 				domains[name] = append(domains[name], d)
 				if _, ok := where[name]; !ok && len(domains[name]) > 1 {
-					where[name] = r.order
+					where[name] = r.at
 				}
 			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(where)) {
-		c.warnf(fmt.Sprintf("rules[%d]", where[name]), "the secret %s is sent to several domains: %s", name, join(domains[name]))
+		c.warnf(where[name], "the secret %s is sent to several domains: %s", name, join(domains[name]))
 	}
 }
 

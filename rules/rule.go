@@ -14,7 +14,9 @@ type Rule struct {
 	EnvVars     map[string]string // placeholders for the environment of clients
 	Scrub       Scrub
 
-	order     int // in Config.Rules
+	at        string // where it is written: "rules[1]"
+	order     int    // among all rules; those of callbacks come last
+	callback  bool
 	enabled   bool
 	plaintext bool // may inject into plain HTTP
 	hosts     []hostPattern

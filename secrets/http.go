@@ -35,16 +35,8 @@ func (h HTTP) Fetch(ctx context.Context, a Access) (Fetched, error) {
 	if err != nil {
 		return Fetched{}, Problem("the url is not one; correct it")
 	}
-	r.Header.Set("User-Agent", "keybearer")
-	for name, value := range h.Headers {
-		text, err := value.Expand(a.Lookup)
-		if err != nil {
-			return Fetched{}, err
-		}
-		if strings.ContainsFunc(text, isControl) {
-			return Fetched{}, Problem("a secret in the header " + name + " has several lines, which no header can have; use another")
-		}
-		r.Header.Set(name, text)
+	if err := setHeaders(r, h.Headers, a); err != nil {
+		return Fetched{}, err
 	}
 	body, _, err := Answer(a.Client, r)
 	if err != nil {
@@ -68,6 +60,9 @@ func (h HTTP) References() []string {
 	slices.Sort(names)
 	return slices.Compact(names)
 }
+
+// Server is the URL that is asked.
+func (h HTTP) Server() string { return h.URL }
 
 // String names the URL without a query.
 func (h HTTP) String() string {

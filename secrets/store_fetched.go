@@ -35,17 +35,23 @@ func (s Sources) InCircle(name string) bool {
 // same.
 func (st *Store) takeOver(before *Store) {
 	for name, src := range st.named {
-		f, ok := src.(*fetched)
-		if !ok {
-			continue
+		var old source
+		if before != nil {
+			old = before.named[name]
 		}
-		f.store = st
-		if before == nil {
-			continue
-		}
-		if old, ok := before.named[name].(*fetched); ok && old.timeout == f.timeout && reflect.DeepEqual(old.fetcher, f.fetcher) {
-			st.named[name] = old
-			defer old.adopt(st) // once all of st is there
+		switch f := src.(type) {
+		case *fetched:
+			f.store = st
+			if old, ok := old.(*fetched); ok && old.timeout == f.timeout && reflect.DeepEqual(old.fetcher, f.fetcher) {
+				st.named[name] = old
+				defer old.adopt(st) // once all of st is there
+			}
+		case *family:
+			f.store = st
+			if old, ok := old.(*family); ok && reflect.DeepEqual(old.source, f.source) {
+				st.named[name] = old
+				defer old.adopt(st)
+			}
 		}
 	}
 }
@@ -77,7 +83,7 @@ func (st *Store) text(name string) (string, error) {
 // at any time.
 func (st *Store) Fetches(name string) bool {
 	_, ok := st.named[name].(*fetched)
-	return ok
+	return ok || st.PerTarget(name)
 }
 
 // Prefetch begins to fetch those of the secrets that are fetched, all at once.
@@ -102,12 +108,17 @@ func (st *Store) Replace(name string, refused Value) bool {
 // Check returns why the secret of that name cannot be used, as far as can be told
 // without fetching anything. Any error is an [*Error].
 func (st *Store) Check(name string) error {
-	f, ok := st.named[name].(*fetched)
-	if !ok {
+	var f Fetcher
+	switch src := st.named[name].(type) {
+	case *fetched:
+		f = src.fetcher
+	case *family:
+		f = src.source.Fetch
+	default:
 		_, err := st.Lookup(name)
 		return err
 	}
-	for _, needed := range f.fetcher.References() {
+	for _, needed := range f.References() {
 		if st.Fetches(needed) {
 			if err := st.Check(needed); err != nil {
 				return err

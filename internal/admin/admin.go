@@ -119,7 +119,7 @@ func bounded(h http.Handler) http.Handler {
 	})
 }
 
-// policy of the page: it is made of its own three files and of what they fetch here.
+// policy of the page: it is made of its own files and of what they fetch here.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 

@@ -84,6 +84,10 @@ func describe(w io.Writer, c *config.Config, store *secrets.Store) {
 			fmt.Fprintln(w, "  is not enabled")
 		}
 	}
+	for i, rule := range c.Set.Rules()[len(c.Set.Rules())-len(c.Policy.Callbacks):] {
+		fmt.Fprintf(w, "callback %s, for requests that no rule acts on\n", c.Policy.Callbacks[i].URL)
+		describeRule(w, rule, store)
+	}
 	if field, ok := c.Set.ClientAuth(); ok {
 		fmt.Fprintln(w, "clients have to send the credentials of client_auth")
 		for _, name := range field.References() {
@@ -149,19 +153,32 @@ func orEvery(methods []string) string {
 	return strings.Join(methods, " and ")
 }
 
-// describeInjection names the header and where its secrets come from, and never
+// describeInjection names what is set and where its secrets come from, and never
 // a value.
 func describeInjection(w io.Writer, i rules.Injection, store *secrets.Store) {
 	names := i.References()
+	sets := "  " + condition(i) + "sets " + i.String()
 	switch {
+	case i.In == rules.InPlaceholder:
+		fmt.Fprintf(w, "  puts the secret %s where a client sends %s: %s\n", i.Name, i.Placeholder, origin(store, i.Name))
+		return
 	case len(names) == 0 && i.Secret():
-		fmt.Fprintf(w, "  sets %s to a secret that stands in the configuration\n", i.Name)
+		fmt.Fprintf(w, "%s to a secret that stands in the configuration\n", sets)
 	case len(names) == 0:
-		fmt.Fprintf(w, "  sets %s to a text that is not secret\n", i.Name)
+		fmt.Fprintf(w, "%s to a text that is not secret\n", sets)
 	}
 	for _, name := range names {
-		fmt.Fprintf(w, "  sets %s with the secret %s: %s\n", i.Name, name, origin(store, name))
+		if i.Name == "" {
+			fmt.Fprintf(w, "  sets the headers of the answer of %s\n", origin(store, name))
+			continue
+		}
+		fmt.Fprintf(w, "%s with the secret %s: %s\n", sets, name, origin(store, name))
 	}
+}
+
+// condition is that of an injection, in words.
+func condition(i rules.Injection) string {
+	return [...]string{rules.Always: "", rules.IfAbsent: "where a client sends none ", rules.IfPresent: "where a client sends one "}[i.When]
 }
 
 // origin is where a secret comes from, and whether it can be used right now.

@@ -88,7 +88,7 @@ that its rules name, with secrets that only keybearer has.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		newRun(), newServe(), newEnv(), newCheck(), newExplain(),
-		newCA(), newHealthcheck(), newManifest(), newDoctor(), newDemo(), newSchema(), newVersion(),
+		newTop(), newCA(), newHealthcheck(), newManifest(), newDoctor(), newDemo(), newSchema(), newVersion(),
 	)
 	return root
 }

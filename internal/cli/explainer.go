@@ -84,10 +84,14 @@ func (x explainer) matched(e *telemetry.Explanation, rule *rules.Rule) {
 	}
 }
 
-// injects lists the names of the headers that a rule sets.
+// injects lists the names of what a rule puts into a request.
 func injects(rule *rules.Rule) (names []string) {
 	for _, i := range rule.Injections {
-		names = append(names, i.Name)
+		name := i.String()
+		if i.Name == "" {
+			name = "what " + rule.Description + " answers with"
+		}
+		names = append(names, name)
 	}
 	return names
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -180,10 +181,11 @@ func (f clientFiles) params(c *config.Config, proxyURL string) clientenv.Params 
 	}
 }
 
-// placeholders are the env_vars of the enabled rules; of two values for one name
-// the first counts.
+// placeholders are those of the enabled rules, as far as a variable can have the name of
+// the secret, and their env_vars; of two values for one name the first counts.
 func placeholders(set *rules.Set) map[string]string {
-	all := map[string]string{}
+	all := set.Placeholders()
+	maps.DeleteFunc(all, func(name, _ string) bool { return !isVariableName(name) })
 	for _, rule := range set.Rules() {
 		for name, value := range rule.EnvVars {
 			if _, taken := all[name]; !taken {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -128,7 +129,7 @@ func literalSecret(c *config.Config) string {
 	for _, rule := range c.Set.Rules() {
 		for _, i := range rule.Injections {
 			if literal(&i) {
-				return fmt.Sprintf("rule %q: header %s", rule.Name, i.Name)
+				return fmt.Sprintf("rule %q: %s", rule.Name, i)
 			}
 		}
 	}
@@ -162,6 +163,15 @@ func ports(c *config.Config) []int {
 		patterns = append(patterns, rule.Hosts()...)
 		if rule.Plaintext() {
 			found[80] = true
+		}
+	}
+	for _, name := range c.References() {
+		asks, ok := c.Secrets.Named[name].Fetch.(interface{ Server() string })
+		if !ok {
+			continue
+		}
+		if u, err := url.Parse(asks.Server()); err == nil {
+			patterns = append(patterns, u.Host)
 		}
 	}
 	for _, pattern := range patterns {

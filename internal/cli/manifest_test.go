@@ -68,6 +68,7 @@ func TestPorts(t *testing.T) {
 		"of a rule":      {fmt.Sprintf(rule, "a.example.com:8443", false), []int{80, 443, 8443}},
 		"every":          {fmt.Sprintf(rule, "a.example.com:*", false), nil},
 		"no_proxy":       {"no_proxy: [\"git.example.com:22\", 10.0.0.0/8, \"::1\"]", []int{22, 80, 443}},
+		"of a vault":     {strings.Replace(fmt.Sprintf(rule, "a.example.com", false), "X-Key: k", `X-Key: "${K}"`, 1) + "unmatched_hosts: deny\nsecrets: {K: {http: {url: \"https://vault.example.com:8200/k\"}}}", []int{443, 8200}},
 		"upstream_proxy": {"upstream_proxy: http://proxy.example.com:3128\nunmatched_hosts: deny", []int{443, 3128}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -148,8 +148,11 @@ func (r *report) load(file string, data []byte, o Options) *Config {
 	}
 	c := &Config{File: file, Policy: doc.policy}
 	c.Settings = r.settings(doc.settings, base, o)
+	named := r.sources(doc.secrets, base)
+	r.gcpRules(c.Policy.Rules, policyPath, named)
+	r.callbacks(c.Policy.Callbacks, policyPath, named)
 	c.Secrets = secrets.Sources{
-		Named:   r.sources(doc.secrets, base),
+		Named:   named,
 		Dir:     c.Settings.SecretsDir,
 		EnvFile: c.Settings.EnvFile,
 	}
@@ -181,7 +184,7 @@ func (c *Config) References() []string {
 
 // lint adds what can only be seen once everything is known.
 func (r *report) lint(c *Config, policyPath string) {
-	if len(c.Policy.Rules) == 0 && !r.suspect(policyPath+"rules") {
+	if len(c.Policy.Rules)+len(c.Policy.Callbacks) == 0 && !r.suspect(policyPath+"rules") {
 		r.warn(policyPath+"rules", "there are no rules, so nothing will be injected; add one")
 	}
 	used := c.References()

@@ -72,19 +72,18 @@ type volumeMount struct {
 // not implement. They are errors: a rule that silently does nothing is worse
 // than none. Empty values, which API answers are full of, are accepted.
 var unsupported = map[reflect.Type]map[string]string{
-	reflect.TypeFor[proxyConfig](): {
-		"callbacks": "not implemented by keybearer yet; use rules with secrets from the environment or from files",
-	},
 	reflect.TypeFor[rules.RuleConfig](): {
-		"type":  "not implemented by keybearer yet; a rule injects headers (inject_headers, headers, basic_auth): remove it",
 		"aws":   "not implemented by keybearer yet; requests cannot be signed for AWS: remove the rule",
 		"azure": "not implemented by keybearer yet; requests cannot be signed for Azure: remove the rule",
-		"gcp":   "not implemented by keybearer yet; tokens cannot be obtained from Google Cloud: remove the rule",
 	},
-	reflect.TypeFor[rules.HeaderConfig](): {
-		"is_set": "LangSmith returns this in place of a value that it keeps to itself; remove it and write the value as {NAME}",
+	reflect.TypeFor[rules.HeaderConfig](): {"is_set": isSet},
+	reflect.TypeFor[rules.SecretConfig](): {"is_set": isSet},
+	reflect.TypeFor[rules.GCPConfig](): {
+		"workload_identity": "not implemented by keybearer yet; use service_account_json",
 	},
 }
+
+const isSet = "LangSmith returns this in place of a value that it keeps to itself; remove it and write the value as {NAME}"
 
 // document is either kind of file, decoded.
 type document struct {

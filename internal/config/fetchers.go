@@ -23,7 +23,7 @@ func (r *report) fetcher(path string, s source, base string) secrets.Fetcher {
 	case s.OAuth2 != nil:
 		return r.oauth2(path+".oauth2", s.OAuth2)
 	case s.GCP != nil:
-		return tokens.GCP{Credentials: r.needed(path+".gcp.credentials", s.GCP.Credentials), Scopes: s.GCP.Scopes}
+		return tokens.GCP{Credentials: r.secret(path+".gcp.credentials", s.GCP.Credentials, true), Scopes: s.GCP.Scopes}
 	}
 	return r.githubApp(path+".github_app", s.GitHubApp)
 }
@@ -43,14 +43,18 @@ func (r *report) exec(path string, s source, base string) secrets.Exec {
 		}
 	}
 	if filepath.Base(command[0]) != command[0] {
-		command = append([]string{relativeTo(base, command[0])}, command[1:]...)
+		program := relativeTo(base, command[0])
+		if filepath.Base(program) == program {
+			program = "." + string(filepath.Separator) + program // or it would be looked for in PATH
+		}
+		command = append([]string{program}, command[1:]...)
 	}
-	return secrets.Exec{Command: command, TTL: r.duration(path+".ttl", s.TTL)}
+	return secrets.Exec{Command: command, TTL: r.duration(path+".ttl", s.TTL, maxTTL)}
 }
 
 func (r *report) http(path string, s *httpSource) secrets.HTTP {
 	r.url(path+".url", s.URL)
-	h := secrets.HTTP{URL: s.URL, JSONPath: s.JSONPath, TTL: r.duration(path+".ttl", s.TTL), Headers: map[string]secrets.Text{}}
+	h := secrets.HTTP{URL: s.URL, JSONPath: s.JSONPath, TTL: r.duration(path+".ttl", s.TTL, maxTTL), Headers: map[string]secrets.Text{}}
 	for name, value := range s.Headers {
 		here := join(path+".headers", name)
 		if !httpguts.ValidHeaderFieldName(name) || strings.EqualFold(name, "Host") {
@@ -68,14 +72,14 @@ func (r *report) oauth2(path string, s *oauth2Source) tokens.OAuth2 {
 	}
 	return tokens.OAuth2{
 		TokenURL: s.TokenURL, ClientID: r.needed(path+".client_id", s.ClientID),
-		ClientSecret: r.text(path+".client_secret", s.ClientSecret), RefreshToken: r.text(path+".refresh_token", s.RefreshToken),
+		ClientSecret: r.secret(path+".client_secret", s.ClientSecret, false), RefreshToken: r.secret(path+".refresh_token", s.RefreshToken, false),
 		Scopes: s.Scopes, Audience: s.Audience, AuthMethod: s.AuthMethod,
 	}
 }
 
 func (r *report) githubApp(path string, s *githubAppSource) tokens.GitHubApp {
 	g := tokens.GitHubApp{
-		AppID: s.AppID, InstallationID: s.InstallationID, PrivateKey: r.needed(path+".private_key", s.PrivateKey),
+		AppID: s.AppID, InstallationID: s.InstallationID, PrivateKey: r.secret(path+".private_key", s.PrivateKey, true),
 		Repositories: s.Repositories, Permissions: s.Permissions, APIURL: s.APIURL,
 	}
 	if g.APIURL == "" {
@@ -102,6 +106,18 @@ func (r *report) needed(path, value string) secrets.Text {
 		r.errorf(path, "is missing")
 	}
 	return r.text(path, value)
+}
+
+// secret is text for what should not stand in the file itself.
+func (r *report) secret(path, value string, needed bool) secrets.Text {
+	if needed && value == "" {
+		return r.needed(path, value)
+	}
+	t := r.text(path, value)
+	if t != nil && len(t.References()) == 0 && !r.suspect(path) {
+		r.warn(path, "is a secret that stands in this file; put it into a file of its own or the environment and write ${NAME}")
+	}
+	return t
 }
 
 // text reads a setting that may hold references; nil if it is empty.

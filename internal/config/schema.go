@@ -3,7 +3,10 @@ package config
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
+
+	"keybearer/rules"
 )
 
 // Schema returns the JSON Schema (draft 2020-12) of the configuration, made from
@@ -78,6 +81,12 @@ func (g generator) definition(t reflect.Type) map[string]any {
 			}
 			p["description"] = f.doc
 			properties[f.name] = p
+		}
+		if t == reflect.TypeFor[rules.RuleConfig]() { // a rule with a type has hosts of its own
+			required = slices.DeleteFunc(required, func(name string) bool { return name == "match_hosts" })
+			object["if"] = map[string]any{"type": "object", "properties": map[string]any{"type": map[string]any{"const": "gcp"}}, "required": []string{"type"}}
+			object["then"] = map[string]any{"required": []string{"gcp"}}
+			object["else"] = map[string]any{"required": []string{"match_hosts"}}
 		}
 		if required != nil {
 			object["required"] = required

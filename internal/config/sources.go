@@ -92,7 +92,7 @@ func (r *report) source(path string, s source, base string) secrets.Source {
 		}
 	default:
 		out.Fetch = r.fetcher(path, s, base)
-		out.Timeout = r.duration(path+".timeout", s.Timeout)
+		out.Timeout = r.duration(path+".timeout", s.Timeout, maxTimeout)
 	}
 	if s.Timeout != "" && out.Fetch == nil {
 		r.errorf(path+".timeout", "is for what is fetched; remove it")
@@ -128,11 +128,12 @@ func (r *report) circles(sources map[string]secrets.Source) {
 
 const (
 	minDuration = 100 * time.Millisecond
-	maxDuration = 30 * 24 * time.Hour
+	maxTimeout  = 5 * time.Minute // a reload waits for it
+	maxTTL      = 30 * 24 * time.Hour
 )
 
 // duration reads a time like 10m; "" is 0.
-func (r *report) duration(path, text string) time.Duration {
+func (r *report) duration(path, text string, most time.Duration) time.Duration {
 	if text == "" {
 		return 0
 	}
@@ -140,8 +141,8 @@ func (r *report) duration(path, text string) time.Duration {
 	switch {
 	case err != nil:
 		r.errorf(path, "must be a time like 30s, 10m or 1h")
-	case d < minDuration || d > maxDuration:
-		r.errorf(path, "must be between %s and %s", minDuration, maxDuration)
+	case d < minDuration || d > most:
+		r.errorf(path, "must be between %s and %s", minDuration, most)
 	}
 	return d
 }

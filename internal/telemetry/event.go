@@ -38,21 +38,21 @@ type Event struct {
 
 func newEvent(r *proxy.Record) Event {
 	return Event{
-		ID: r.ID, Time: r.Start, Client: r.Client, Target: clean(r.Target),
-		Protocol: r.Protocol, Verdict: r.Verdict.String(), Method: clean(r.Method), Path: clean(r.Path),
-		Rule: clean(r.Rule), Injected: r.Injected,
+		ID: r.ID, Time: r.Start, Client: r.Client, Target: Clean(r.Target),
+		Protocol: r.Protocol, Verdict: r.Verdict.String(), Method: Clean(r.Method), Path: Clean(r.Path),
+		Rule: Clean(r.Rule), Injected: r.Injected,
 		Status: r.Status, Received: r.BytesReceived, Sent: r.BytesSent, Masked: r.Masked,
 		ConnectMS: ms(r.Connect), HandshakeMS: ms(r.Handshake), FirstByteMS: ms(r.FirstByte), DurationMS: ms(r.Duration),
-		Error: r.Error, Reason: clean(r.Reason),
+		Error: r.Error, Reason: Clean(r.Reason),
 	}
 }
 
 // ms is d in milliseconds, to the microsecond.
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// clean is s without what a terminal might obey. JSON escapes neither DEL nor the
+// Clean is s without what a terminal might obey. JSON escapes neither DEL nor the
 // C1 controls, nor what turns the direction of text.
-func clean(s string) string {
+func Clean(s string) string {
 	if isPlain(s) {
 		return s
 	}

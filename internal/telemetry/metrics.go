@@ -82,7 +82,7 @@ func series(name, label, value string) string {
 }
 
 func escape(value string) string {
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(clean(value))
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(Clean(value))
 }
 
 func (m *Metrics) histogram(name string) *metrics.PrometheusHistogram {

@@ -131,7 +131,7 @@ func (a *attrs) add(attr ...slog.Attr) { *a = append(*a, attr...) }
 // text adds s, unless it is empty.
 func (a *attrs) text(key, s string) {
 	if s != "" {
-		a.add(slog.String(key, clean(s)))
+		a.add(slog.String(key, Clean(s)))
 	}
 }
 

@@ -90,6 +90,9 @@ func (g GitHubApp) request(ctx context.Context, a secrets.Access) (*http.Request
 // References implements [secrets.Fetcher].
 func (g GitHubApp) References() []string { return references(g.PrivateKey) }
 
+// Server is the URL below which is asked.
+func (g GitHubApp) Server() string { return g.APIURL }
+
 // String names the app, the installation and the server.
 func (g GitHubApp) String() string {
 	return fmt.Sprintf("GitHub App %d, installation %d, at %s", g.AppID, g.InstallationID, g.APIURL)

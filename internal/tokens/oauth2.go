@@ -111,6 +111,9 @@ func tokenError(err error) error {
 // References implements [secrets.Fetcher].
 func (o OAuth2) References() []string { return references(o.ClientID, o.ClientSecret, o.RefreshToken) }
 
+// Server is the URL that is asked.
+func (o OAuth2) Server() string { return o.TokenURL }
+
 // String names the grant and the endpoint.
 func (o OAuth2) String() string {
 	grant := "client credentials"
