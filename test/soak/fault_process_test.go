@@ -116,7 +116,7 @@ func TestFaultMemory(t *testing.T) {
 			most = most.peak(k.state())
 		}
 	}
-	if limit := k.metrics()["go_memlimit_bytes"]; limit != 40<<20 {
+	if limit := k.metrics()[memoryLimit]; limit != 40<<20 {
 		t.Errorf("the limit is %.0f bytes, want 40 MiB", limit)
 	}
 	if most.rss > 120<<20 {

@@ -25,14 +25,31 @@ func (s state) peak(t state) state {
 	return state{max(s.rss, t.rss), max(s.heap, t.heap), max(s.goroutines, t.goroutines), max(s.descriptors, t.descriptors)}
 }
 
-// metrics reads the admin listener.
+// What is read of the metrics.
+const (
+	heapBytes     = "go_memstats_alloc_bytes"
+	residentBytes = "process_resident_memory_bytes"
+	goroutines    = "go_goroutines"
+	collections   = "go_gc_duration_seconds_count"
+	memoryLimit   = "go_memlimit_bytes"
+)
+
+// metrics reads the admin listener. One that is not there would never grow.
 func (k *keybearer) metrics() map[string]float64 {
+	values := make(map[string]float64)
 	resp, err := k.admin.Get("http://admin/metrics")
 	if err != nil {
-		return nil
+		k.t.Errorf("no metrics: %v", err)
+		return values
 	}
 	defer resp.Body.Close()
-	values := make(map[string]float64)
+	defer func() {
+		for _, name := range []string{heapBytes, residentBytes, goroutines, collections, memoryLimit} {
+			if _, ok := values[name]; !ok {
+				k.t.Errorf("there is no metric %s", name)
+			}
+		}
+	}()
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), " ")
 		if v, err := strconv.ParseFloat(value, 64); err == nil {
@@ -45,7 +62,7 @@ func (k *keybearer) metrics() map[string]float64 {
 // state measures the process as it is. Descriptors are counted from outside.
 func (k *keybearer) state() state {
 	m := k.metrics()
-	s := state{rss: m["process_resident_memory_bytes"], heap: m["go_memstats_heap_alloc_bytes"], goroutines: int(m["go_goroutines"])}
+	s := state{rss: m[residentBytes], heap: m[heapBytes], goroutines: int(m[goroutines])}
 	if entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", k.cmd.Process.Pid)); err == nil {
 		s.descriptors = len(entries)
 	}
@@ -64,12 +81,11 @@ func (k *keybearer) rest(from ...string) state {
 		}
 	}
 	// Each look at the metrics makes some garbage. Two collections empty the pools.
-	const cycles = "go_gc_duration_seconds_count"
-	begin, s := k.metrics()[cycles], k.state()
+	begin, s := k.metrics()[collections], k.state()
 	for range 5000 {
 		now := k.state()
 		now.heap = min(now.heap, s.heap)
-		if s = now; k.metrics()[cycles] >= begin+3 {
+		if s = now; k.metrics()[collections] >= begin+3 {
 			break
 		}
 	}
