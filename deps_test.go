@@ -41,7 +41,7 @@ var floors = map[string][]string{
 	"internal/manifest":  {"internal/clientenv", "gopkg.in/yaml.v3"},
 	"internal/cli": {"certs", "rules", "secrets", "proxy", "internal/config", "internal/clientenv", "internal/manifest", "internal/peer",
 		"internal/telemetry", "internal/admin", "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/fsnotify/fsnotify", "github.com/coreos/go-systemd/v22",
-		"golang.org/x/sys", "golang.org/x/term"},
+		"golang.org/x/sys", "golang.org/x/term", "github.com/KimMachineGun/automemlimit"},
 }
 
 // Every import of every package, for every system, is one that the table allows.

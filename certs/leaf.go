@@ -20,7 +20,7 @@ const (
 // leaf and the signer; Leaf is set.
 //
 // A leaf is valid for seven days, never longer than the authority, and is
-// replaced when less than a day is left. The 1024 leaves used last are kept.
+// replaced when less than a day is left, or when the clock was set back. The 1024 leaves used last are kept.
 // Goroutines that ask for the same new host at once share one leaf. A host
 // that the authority's [Constraints] do not permit is an error: no client
 // would accept its leaf.
@@ -55,13 +55,15 @@ func (a *Authority) Has(host string) bool {
 }
 
 // fresh reports whether cert need not be replaced. One that ends with the
-// authority is kept until then: another one would not last longer.
+// authority is kept until then: another one would not last longer. One that is not
+// valid yet was made before the clock was set back.
 func (a *Authority) fresh(cert *tls.Certificate) bool {
 	end := cert.Leaf.NotAfter
 	if end.Before(a.signer.NotAfter) {
 		end = end.Add(-renewBefore)
 	}
-	return time.Now().Before(end)
+	now := time.Now()
+	return now.Before(end) && !now.Before(cert.Leaf.NotBefore)
 }
 
 func (a *Authority) mint(host string) (*tls.Certificate, error) {

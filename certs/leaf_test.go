@@ -72,6 +72,27 @@ func TestLeafCacheEvictsTheOldest(t *testing.T) {
 	}
 }
 
+// A leaf that was made while the clock was ahead is of no use once it is right: clients
+// do not accept what is not valid yet. Each bubble's clock starts in the year 2000.
+// seen red: with NotBefore not looked at in fresh.
+func TestLeafAfterClockWasSetBack(t *testing.T) {
+	const host = "api.example.com"
+	var a *Authority
+	synctest.Test(t, func(t *testing.T) {
+		a = newAuthority(t, nil)
+		time.Sleep(30 * 24 * time.Hour)
+		mustLeaf(t, a, host)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		if a.Has(host) {
+			t.Error("a leaf that is not valid yet counts as one")
+		}
+		if leaf := mustLeaf(t, a, host).Leaf; leaf.NotBefore.After(time.Now()) {
+			t.Errorf("the leaf is valid from %s, and it is %s", leaf.NotBefore, time.Now())
+		}
+	})
+}
+
 // A leaf is replaced when less than a day is left, and never outlives the
 // authority; at the authority's end there is an error and no dead leaf.
 func TestLeafRenewal(t *testing.T) {

@@ -30,6 +30,10 @@ func (h *h2Server) init(p *Proxy) {
 		Protocols:         new(http.Protocols),
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
+		// Not a limit, but a timer for each stream from its beginning to its end. One that
+		// is set first in h2.end may come after the end: net/http would not stop it, and it
+		// would hold the whole connection for its time.
+		WriteTimeout: never,
 		// net/http would answer OPTIONS * itself.
 		DisableGeneralOptionsHandler: true,
 		MaxHeaderBytes:               innerHeadLimit,

@@ -12,6 +12,7 @@ const (
 	dialTimeout      = 10 * time.Second
 	responseTimeout  = 15 * time.Minute // until the response head; LLM calls are slow
 	idleTimeout      = 90 * time.Second // between two requests, either side
+	never            = 10 * 365 * 24 * time.Hour
 	streamTimeout    = 15 * time.Minute // without a byte, in a body or a tunnel
 	lingerTimeout    = 2 * time.Second  // reading on, so that a refusal is not lost in a reset
 	turnAwayTimeout  = 200 * time.Millisecond

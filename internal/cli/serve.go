@@ -67,6 +67,7 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 		return err
 	}
 	defer logs.close()
+	limitMemory(logs.Logger)
 	l, err := inherited()
 	if err != nil {
 		return err

@@ -138,9 +138,11 @@ func (s *served) signal(sig os.Signal) {
 	}
 }
 
-// awaitLog reads the log up to a line that holds text.
+// awaitLog reads the log up to a line that holds text. The process does not live on
+// if that does not come.
 func (s *served) awaitLog(text string) {
 	s.t.Helper()
+	defer time.AfterFunc(20*time.Second, func() { s.cmd.Process.Kill() }).Stop()
 	for s.log.Scan() {
 		if strings.Contains(s.log.Text(), canary) {
 			s.t.Errorf("the secret is in the log: %s", s.log.Text())
