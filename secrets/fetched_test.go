@@ -269,7 +269,11 @@ func TestFetchedBad(t *testing.T) {
 // seen red: takeOver without the old entry; adopt without digest; Retire without next.
 func TestFetchedReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		same, other, gone := &script{answer: numbered(time.Hour)}, &script{answer: numbered(time.Hour)}, &script{answer: numbered(time.Hour)}
+		slowly := func(ctx context.Context, call int, a Access) (Fetched, error) {
+			time.Sleep(time.Second)
+			return numbered(time.Hour)(ctx, call, a)
+		}
+		same, other, gone := &script{answer: slowly}, &script{answer: numbered(time.Hour)}, &script{answer: numbered(time.Hour)}
 		sources := func(key, id string) Sources {
 			return Sources{Environ: []string{"KEY=" + key}, Named: map[string]Source{
 				"TOKEN": {Fetch: teller{needs: "KEY", script: same}}, "OTHER": {Fetch: teller{id: id, script: other}},
@@ -279,6 +283,7 @@ func TestFetchedReload(t *testing.T) {
 		first.Named["GONE"] = Source{Fetch: teller{script: gone}}
 		st := open(t, first)
 		st.Prefetch([]string{"TOKEN", "OTHER", "GONE", "KEY"})
+		time.Sleep(time.Second)
 		synctest.Wait()
 		next := sources("a", "2")
 		next.After = st
@@ -296,6 +301,7 @@ func TestFetchedReload(t *testing.T) {
 		third := open(t, next)
 		again.Retire(third)
 		wantValue(t, third, "token-1") // at once
+		time.Sleep(time.Second)
 		synctest.Wait()
 		wantValue(t, third, "token-2")
 		time.Sleep(time.Hour)
