@@ -28,7 +28,7 @@ test: build ## run every test that needs only Go; a short soak too
 	cd test/soak && $(GO) test -count=1 ./...
 
 .PHONY: soak
-soak: build ## a million requests, and every fault
+soak: build ## a million requests, and every fault: 6 minutes
 	cd test/soak && $(GO) test -count=1 -v -timeout 30m . -long
 
 .PHONY: lint

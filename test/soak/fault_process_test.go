@@ -90,6 +90,7 @@ func TestFaultDescriptors(t *testing.T) {
 func TestFaultMemory(t *testing.T) {
 	up := newUpstream()
 	k := inFront(t, up, func(o *options) { o.env = append(o.env, "GOMEMLIMIT=40MiB") })
+	before := k.warm(up)
 	var clients sync.WaitGroup
 	var most state
 	stop := make(chan struct{})
@@ -123,6 +124,7 @@ func TestFaultMemory(t *testing.T) {
 		t.Errorf("%.0f MiB were resident with a limit of 40", most.rss/(1<<20))
 	}
 	t.Logf("at most %.0f MiB resident", most.rss/(1<<20))
+	k.settles(before, up.dropIdle, localhost)
 }
 
 // A disk that is full leaves no half authority behind: serve says so, and starts when
@@ -156,7 +158,9 @@ func TestFaultFullDisk(t *testing.T) {
 	}
 	k := inFront(t, up, func(o *options) { o.args = append(o.args, "--ca-dir", ca) })
 	fill(t, filepath.Join(dir, "filler")) // it does not need the disk to go on
+	before := k.warm(up)
 	k.undisturbed(t)
+	k.settles(before, up.dropIdle, localhost)
 }
 
 func fill(t *testing.T, file string) {

@@ -53,7 +53,7 @@ func TestSoak(t *testing.T) {
 	begin := time.Now()
 	requests, peak, busy := r.load(k, size.connections)
 	elapsed := time.Since(begin)
-	r.add("peak", peak, busy)
+	r.add("peak under load", peak, busy)
 
 	tunnels := r.hold(k, size.tunnels)
 	idle := k.probe(2000, nil)
