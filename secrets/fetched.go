@@ -52,6 +52,7 @@ type fetched struct {
 // stopped it. A zero end is none.
 type loan struct {
 	value   Value
+	since   time.Time
 	expires time.Time
 }
 
@@ -155,7 +156,7 @@ func (f *fetched) settle(got Fetched, used digest, reason string) (news func(not
 	if f.failure != nil {
 		news = func(tell notice) { tell(f.name, nil) }
 	}
-	l := &loan{value: newValue(got.Text)}
+	l := &loan{value: newValue(got.Text), since: time.Now()}
 	if before != nil && *before.value.text == got.Text {
 		l.value = before.value // the same secret: whoever has expanded it need not do so again
 	}
