@@ -16,6 +16,8 @@ import (
 
 // A response that ends too early does not look whole, whether its length was told or
 // not, and however the upstream's connection ended.
+// seen red: h1_respond.go responseBody, any end taken for that of the body; h2_exchange.go serve,
+// the stream not reset.
 func TestFaultUpstreamEndsMidBody(t *testing.T) {
 	up := newUpstream()
 	n := newNetwork(t, up.tls)
@@ -55,6 +57,7 @@ func TestFaultUpstreamEndsMidBody(t *testing.T) {
 
 // An upstream that no longer answers, and whose connection stays, costs the client that
 // waits for it what the client wants to wait, and nobody else anything.
+// seen red: h1_upload.go start, the client not watched.
 func TestFaultHalfOpen(t *testing.T) {
 	up := newUpstream()
 	n := newNetwork(t, up.tls)
@@ -87,6 +90,7 @@ func isTimeout(err error) bool {
 
 // Clients that do not read what they asked for hold a bounded piece of it each, and
 // stop neither others nor, over HTTP/2, their own other requests.
+// seen red: h1_respond.go, the response held until it is whole.
 func TestFaultSlowReader(t *testing.T) {
 	up := newUpstream()
 	k := inFront(t, up)
@@ -127,6 +131,7 @@ func TestFaultSlowReader(t *testing.T) {
 
 // A body that comes slowly and in small pieces arrives whole, and one that breaks off
 // is not taken for whole by the upstream.
+// seen red: h1_upload.go abort, the last chunk written.
 func TestFaultSlowWriter(t *testing.T) {
 	up := newUpstream()
 	n := newNetwork(t, up.tls)
@@ -173,6 +178,7 @@ func (slow) Read(b []byte) (int, error) {
 }
 
 // Clients that stop in the middle of a handshake stop nobody else.
+// seen red: conn.go request, a lock held while a head is waited for.
 func TestFaultStalledHandshake(t *testing.T) {
 	up := newUpstream()
 	k := inFront(t, up)
@@ -233,6 +239,7 @@ func TestFaultStalledHandshakeEnds(t *testing.T) {
 
 // A certificate that expires while the process runs is refused from the next connection
 // on, with a session that was begun before as well; with a new one all is well again.
+// seen red: dial.go secure, with the clock of an hour ago.
 func TestFaultCertificateExpires(t *testing.T) {
 	up := newUpstream()
 	k := inFront(t, up)

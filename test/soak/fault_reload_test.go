@@ -47,6 +47,7 @@ func (k *keybearer) clients(t *testing.T, stop <-chan struct{}) *sync.WaitGroup 
 }
 
 // With a hundred reloads a second, each request is served, and by one whole policy.
+// seen red: proxy.go SetPolicy, an empty policy first.
 func TestFaultReloadStorm(t *testing.T) {
 	storm := 2 * time.Second
 	if *long {
@@ -85,6 +86,7 @@ func TestFaultReloadStorm(t *testing.T) {
 
 // A configuration that is written in pieces, emptied, replaced by a directory or gone
 // changes nothing; when it is whole again it is in force.
+// seen red: reload.go load, an empty policy for a file of a few bytes.
 func TestFaultHalfWrittenConfiguration(t *testing.T) {
 	up := newUpstream()
 	k := inFront(t, up, func(o *options) { o.config = version("old") })
@@ -129,6 +131,7 @@ func TestFaultHalfWrittenConfiguration(t *testing.T) {
 
 // While the file of a secret is away, its rule refuses; nothing goes out without it, or
 // with the old one. When it is back, with another value, that is sent.
+// seen red: reload.go load, the old policy kept.
 func TestFaultSecretVanishes(t *testing.T) {
 	up := newUpstream()
 	var key atomic.Value
