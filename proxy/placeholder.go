@@ -22,7 +22,7 @@ func swap(h requestHead, placeholder, value string) {
 }
 
 func swapIn(field, placeholder, value string) string {
-	if scheme, credentials, ok := basic(field); ok {
+	if scheme, credentials, ok := basic(field); ok && strings.Contains(credentials, placeholder) {
 		return scheme + base64.StdEncoding.EncodeToString([]byte(strings.ReplaceAll(credentials, placeholder, value)))
 	}
 	return strings.ReplaceAll(field, placeholder, value)
