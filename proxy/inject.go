@@ -113,7 +113,7 @@ func isAcceptEncoding(name string) bool { return strings.EqualFold(name, "Accept
 func (s *setting) wanted(h requestHead) bool {
 	switch {
 	case s.in == rules.InPlaceholder:
-		return takes(h, s.placeholder)
+		return places(h, s.placeholder) > 0
 	case s.when == rules.Always:
 		return true
 	}
