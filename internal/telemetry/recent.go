@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"strings"
 	"sync"
 
 	"keybearer/proxy"
@@ -37,6 +38,8 @@ func NewRecent() *Recent { return &Recent{ring: make([]proxy.Record, keptRecords
 
 // Emit is for [proxy.Proxy.Emit].
 func (r *Recent) Emit(record proxy.Record) {
+	// They may be parts of the whole head that the client has sent.
+	record.Method, record.Path = strings.Clone(record.Method), strings.Clone(record.Path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ring[r.count%keptRecords] = record
