@@ -92,6 +92,22 @@ func (f *fetched) current() (Value, error) {
 	return Value{}, f.problem("expired as soon as it was there; check its lifetime, and the clock of this machine")
 }
 
+// now is current without waiting.
+func (f *fetched) now() error {
+	if f.good.Load().usable() {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.failure != nil:
+		return f.failure
+	case f.good.Load() != nil:
+		return f.problem("has expired, and is being fetched")
+	}
+	return f.problem("not fetched yet")
+}
+
 // replace fetches anew because an upstream has refused value, and reports whether
 // there is another one now.
 func (f *fetched) replace(value Value) bool {

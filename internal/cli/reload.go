@@ -37,6 +37,7 @@ type reloader struct {
 	since    time.Time // of the process
 	rejected []string  // why the newest configuration is not in force
 	draining bool
+	unusable []string // the fetched secrets that could not be used when it was told
 }
 
 // inputs are the files that a policy is made of.

@@ -201,10 +201,13 @@ func isOwnMachine(listen string) bool {
 func (o *serveOptions) attend(p *proxy.Proxy, l net.Listener, signals <-chan os.Signal, r *reloader, logs *logs) error {
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(l) }()
+	look := r.look()
 	for {
 		select {
 		case err := <-served:
 			return err
+		case <-look:
+			r.lookAgain()
 		case <-r.watch.changed:
 			r.reloadChanged()
 		case s := <-signals:

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,12 +27,15 @@ func (f *inForce) state(started time.Time) telemetry.State {
 		Rules: []telemetry.RuleState{}, Secrets: []telemetry.SecretState{}, // as JSON no null
 	}
 	problems := make(map[string]string)
+	direct := slices.Concat(f.config.Set.References(), f.config.Settings.UpstreamProxy.References())
+	slices.Sort(direct)
 	for _, name := range f.config.References() {
 		secret := telemetry.SecretState{Name: name, Source: f.store.Describe(name), Modified: f.store.Modified(name)}
 		if secret.Modified.IsZero() {
 			secret.Modified = started
 		}
-		if _, err := f.store.Lookup(name); err != nil {
+		_, isDirect := slices.BinarySearch(direct, name)
+		if err := f.problem(name, isDirect); err != nil {
 			secret.Problem = err.Error()
 			problems[name] = "secret " + name + " cannot be used"
 		}
@@ -41,6 +45,26 @@ func (f *inForce) state(started time.Time) telemetry.State {
 		s.Rules = append(s.Rules, ruleState(r, problems))
 	}
 	return s
+}
+
+// problem is why a secret cannot be used. Only what nothing but the fetching of others
+// needs may have several lines.
+func (f *inForce) problem(name string, isDirect bool) error {
+	err := f.store.Now(name)
+	if err == nil && isDirect && !f.store.Fetches(name) {
+		_, err = f.store.Lookup(name)
+	}
+	return err
+}
+
+// unusable lists the secrets that are fetched and cannot be used now. It is cheap.
+func (f *inForce) unusable() (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(f.config.Secrets.Named)) {
+		if f.store.Fetches(name) && f.store.Now(name) != nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // ruleState tells of a rule. Problems are those of secrets, by their names.
