@@ -162,7 +162,8 @@ func (x *exchange) renew(status int, safe bool, h requestHead) bool {
 // replace puts the values of another expansion of the same rule in the places of those
 // that were put in before.
 func (x *exchange) replace(a *action, h requestHead) {
-	h.remove(x.action.drops) // a callback may have answered with others
+	h.remove(x.action.drops)
+	h.remove(a.drops) // a callback may have answered with others
 	if len(x.applied) == len(x.action.names) {
 		x.applied = a.names
 	}
