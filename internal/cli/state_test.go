@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +14,8 @@ import (
 // got with may have several lines, and what a callback answers for each host is nothing
 // that could be missing.
 //
-// seen red: state with Lookup, as it was; problem without isDirect, both ways.
+// seen red: state with Lookup, as it was; problem without isDirect, both ways; Description
+// with the query; describe with the URL as written.
 func TestStateOfSecrets(t *testing.T) {
 	c, err := config.Load(config.Options{Path: "-", Stdin: strings.NewReader(`
 rules:
@@ -20,7 +23,7 @@ rules:
   - {name: b, match_hosts: [b.example.com], inject_headers: {X-Key: "${LINES}"}}
   - {name: c, match_hosts: [c.example.com], inject_headers: {X-Key: "${PLAIN}"}}
 callbacks:
-  - {match_hosts: [d.example.com], url: "https://login.example.com/", ttl_seconds: 60, request_headers: [{name: X-Key, type: workspace_secret, value: "{PLAIN}"}]}
+  - {match_hosts: [d.example.com], url: "https://login.example.com/?key=sesame", ttl_seconds: 60, request_headers: [{name: X-Key, type: workspace_secret, value: "{PLAIN}"}]}
 secrets:
   TOKEN: {gcp: {credentials: "${DOCUMENT}"}}
 `)})
@@ -40,6 +43,11 @@ secrets:
 	}
 	if len(s.Secrets) != 5 || s.Rules[3].Problem != "" {
 		t.Errorf("%d secrets, %+v", len(s.Secrets), s.Rules[3])
+	}
+	var described bytes.Buffer
+	describe(&described, c, store)
+	if all := fmt.Sprintf("%+v", s) + described.String(); strings.Contains(all, "sesame") {
+		t.Errorf("the query of a callback is told:\n%s", all)
 	}
 }
 
