@@ -147,10 +147,19 @@ func (f *fetched) run(st *Store, state string) {
 	news := f.settle(got, used, reason)
 	close(f.flight)
 	f.flight = nil
+	if f.overtaken(st, used) {
+		f.start()
+	}
 	f.mu.Unlock()
 	if st.notice != nil && news != nil {
 		news(st.notice)
 	}
+}
+
+// overtaken reports whether a reload, during a fetch with the secrets of st, has made
+// others of them. It is called with mu.
+func (f *fetched) overtaken(st *Store, used digest) bool {
+	return f.store != st && !f.retired && used != f.store.digest(f.fetcher)
 }
 
 // settle takes over what a fetch has brought. It returns what there is to be told
