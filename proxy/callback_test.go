@@ -154,6 +154,23 @@ func TestCallbackRefused(t *testing.T) {
 	})
 }
 
+// I13: an answer with other names than the one before sets them once as well.
+//
+// seen red: replace removing the names of the first answer alone.
+func TestCallbackRefusedOtherNames(t *testing.T) {
+	overBoth(t, func(t *testing.T, http2 bool) {
+		f, _, r := consult(t, func(_ string, n int) string {
+			if n == 1 {
+				return `{"headers": {"X-Key": "` + canary + `"}}`
+			}
+			return bearer(coin(1))
+		})
+		if status, body := f.get(f.client(http2), "https://api.test/v1/own"); status != 200 {
+			t.Errorf("%d %s, arrived: %q", status, body, r.requests())
+		}
+	})
+}
+
 // I14: without an answer, or with one that holds a header that may not be set, nothing
 // is sent.
 //

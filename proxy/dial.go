@@ -46,12 +46,17 @@ func (u *upstreams) connect(ctx context.Context, address string, check func(neti
 		switch {
 		case err != nil:
 			return &failProhibited
-		case u.p.open.own(addr), slices.ContainsFunc(u.p.Own, func(own net.Addr) bool { return leadsTo(own, addr) }):
+		case u.p.own(addr):
 			return &failLoop
 		}
 		return check(addr)
 	}}
 	return dialer.DialContext(ctx, "tcp", address)
+}
+
+// own reports whether dialling addr would reach this process.
+func (p *Proxy) own(addr netip.AddrPort) bool {
+	return p.open.own(addr) || slices.ContainsFunc(p.Own, func(own net.Addr) bool { return leadsTo(own, addr) })
 }
 
 // mayReach refuses an address of a target that must not be dialled. The operator

@@ -17,6 +17,8 @@ type exchange struct {
 	hidden    *needles // see hide
 	applied   []string // names of what inject has put in; not to be changed
 	renewed   bool     // see renew
+
+	withheld func(name string) bool // what was taken out where nothing was put in; nil: nothing
 }
 
 // admit decides whether a request may be sent, and prepares its fields: the
@@ -181,9 +183,9 @@ func isText(mediaType string) bool {
 }
 
 // dropsTrailer reports whether a request's trailer field must not pass: it would
-// come back as a second value of an injected header (I13).
+// come back as a second value of an injected header (I13), or as one that was taken out.
 func (x *exchange) dropsTrailer(name string) bool {
-	return isHopByHop(name) || x.action != nil && x.action.owns(name)
+	return isHopByHop(name) || x.action != nil && x.action.owns(name) || x.withheld != nil && x.withheld(name)
 }
 
 // isHopByHop reports whether a field is about one connection and never forwarded

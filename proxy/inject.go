@@ -43,13 +43,14 @@ func (x *exchange) inject(a *action, h requestHead) error {
 		return &failInternal
 	case a.err != nil:
 		return a.failure()
-	case len(a.secret) > 0 && isPresigned(h.target()):
+	case len(a.secret) > 0 && isPresigned(h.target()) && !a.replacesParameter(h):
 		x.Reason = "presigned_url: the URL has a signature of its own; nothing was injected"
+		x.withhold(h, a.replaces) // anybody can write a URL that looks so
 		return nil
 	}
 	if x.applied = a.wanted(h); len(x.applied) == 0 && len(a.settings) > 0 {
 		x.Reason = "the request has nothing that the rule would replace, or all that it would set; nothing was injected"
-		h.remove(a.drops)
+		x.withhold(h, a.drops)
 		return nil
 	}
 	h.remove(a.drops)
@@ -61,6 +62,20 @@ func (x *exchange) inject(a *action, h requestHead) error {
 		}
 	}
 	return nil
+}
+
+// withhold takes fields of the client's out of a request into which nothing is put.
+func (x *exchange) withhold(h requestHead, drops func(name string) bool) {
+	h.remove(drops)
+	x.withheld = drops
+}
+
+// replacesParameter reports whether the client has sent a query parameter that the rule
+// sets in its place.
+func (a *action) replacesParameter(h requestHead) bool {
+	return slices.ContainsFunc(a.settings, func(s setting) bool {
+		return s.in == rules.InQuery && s.when != rules.IfAbsent && s.present(h)
+	})
 }
 
 // wanted returns the names of those settings whose condition holds.
@@ -98,7 +113,7 @@ func isAcceptEncoding(name string) bool { return strings.EqualFold(name, "Accept
 func (s *setting) wanted(h requestHead) bool {
 	switch {
 	case s.in == rules.InPlaceholder:
-		return takes(h, s.placeholder)
+		return places(h, s.placeholder) > 0
 	case s.when == rules.Always:
 		return true
 	}
@@ -147,7 +162,8 @@ func (x *exchange) renew(status int, safe bool, h requestHead) bool {
 // replace puts the values of another expansion of the same rule in the places of those
 // that were put in before.
 func (x *exchange) replace(a *action, h requestHead) {
-	h.remove(x.action.drops) // a callback may have answered with others
+	h.remove(x.action.drops)
+	h.remove(a.drops) // a callback may have answered with others
 	if len(x.applied) == len(x.action.names) {
 		x.applied = a.names
 	}

@@ -22,7 +22,7 @@ func swap(h requestHead, placeholder, value string) {
 }
 
 func swapIn(field, placeholder, value string) string {
-	if scheme, credentials, ok := basic(field); ok {
+	if scheme, credentials, ok := basic(field); ok && strings.Contains(credentials, placeholder) {
 		return scheme + base64.StdEncoding.EncodeToString([]byte(strings.ReplaceAll(credentials, placeholder, value)))
 	}
 	return strings.ReplaceAll(field, placeholder, value)
@@ -39,9 +39,13 @@ func basic(field string) (scheme, credentials string, ok bool) {
 	return field[:length], string(text), err == nil
 }
 
+// maxPlaces is in how many places of one request a secret is put: it may be a thousand
+// times as long as what stands for it.
+const maxPlaces = 16
+
 // checkPlaceholders refuses a request that holds what stands for a secret of another
 // rule than the one that matched: the client means the secret to go there, and the
-// operator does not.
+// operator does not. It refuses one with too many places as well.
 func (x *exchange) checkPlaceholders(policy *Policy, matched *rules.Rule, h requestHead) error {
 	if len(policy.placeholders) == 0 {
 		return nil
@@ -51,7 +55,10 @@ func (x *exchange) checkPlaceholders(policy *Policy, matched *rules.Rule, h requ
 		own = matched.Injections
 	}
 	for name, text := range policy.placeholders {
-		if holds(h, text) && !owns(own, name) {
+		switch {
+		case owns(own, name) && places(h, text) > maxPlaces:
+			return failHeadSize.because("the request holds the placeholder of %s more than %d times", name, maxPlaces)
+		case !owns(own, name) && holds(h, text):
 			return failPlaceholder.because("the request holds the placeholder of %s, which no rule puts in here", name)
 		}
 	}
@@ -74,15 +81,19 @@ func holds(h requestHead, text string) bool {
 	return inFields(h, text) || strings.Contains(h.target(), text) || err == nil && strings.Contains(target, text)
 }
 
-// takes reports whether a text is where swap looks for it.
-func takes(h requestHead, text string) bool {
-	found := inFields(h, text)
+// places is how often a text is where swap looks for it.
+func places(h requestHead, text string) (n int) {
+	h.rewrite(func(field string) string {
+		_, credentials, _ := basic(field)
+		n += max(strings.Count(field, text), strings.Count(credentials, text))
+		return field
+	})
 	parameters(h.target(), func(_, piece string) string {
 		_, content, _ := strings.Cut(piece, "=")
-		found = found || strings.Contains(decoded(content), text)
+		n += strings.Count(decoded(content), text)
 		return piece
 	})
-	return found
+	return n
 }
 
 func inFields(h requestHead, text string) (found bool) {

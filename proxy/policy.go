@@ -36,6 +36,7 @@ type action struct {
 	gone     []string               // names of fields that are removed and not set
 	drops    func(name string) bool // reports whether the client's own field of that name is taken out, whatever else it sent
 	owns     func(name string) bool // reports whether a field of that name is the rule's, not the client's
+	replaces func(name string) bool // reports whether the rule lets no field of that name pass as the client sent it
 	err      error                  // why the rule cannot act; its requests are refused
 
 	scrub   rules.Scrub
@@ -85,7 +86,9 @@ func NewPolicy(set *rules.Set, store *secrets.Store) (*Policy, error) {
 // must come back either.
 func newAction(rule *rules.Rule, before []string, lookup func(name string) (secrets.Value, error)) *action {
 	a := &action{gone: rule.Remove, scrub: rule.Scrub}
-	a.drops, a.owns = a.takesOut(false), a.takesOut(true) // once, not in every exchange
+	// Once, not in every exchange.
+	a.drops, a.replaces = a.takesOut(rules.Always), a.takesOut(rules.Always, rules.IfPresent)
+	a.owns = a.takesOut(rules.Always, rules.IfPresent, rules.IfAbsent)
 	x := expansion{owner: fmt.Sprintf("rule %q", rule.Name), lookup: lookup}
 	var secret []string
 	for _, injection := range rule.Injections {
@@ -155,12 +158,12 @@ func (x *expansion) reveal(name string) (string, error) {
 }
 
 // takesOut returns what reports whether the client's field of a name is removed: one
-// of those that are gone or always set, or of those set on a condition as well.
-func (a *action) takesOut(conditional bool) func(name string) bool {
+// of those that are gone, or set on one of these conditions.
+func (a *action) takesOut(conditions ...rules.When) func(name string) bool {
 	return func(name string) bool {
 		return slices.ContainsFunc(a.gone, func(gone string) bool { return sameField(gone, name) }) ||
 			slices.ContainsFunc(a.settings, func(s setting) bool {
-				return s.in == rules.InHeader && (conditional || s.when == rules.Always) && sameField(s.name, name)
+				return s.in == rules.InHeader && slices.Contains(conditions, s.when) && sameField(s.name, name)
 			})
 	}
 }

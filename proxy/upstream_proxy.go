@@ -139,7 +139,7 @@ func (u *upstreams) dialProxy(ctx context.Context, v *UpstreamProxy, t rules.Tar
 func (u *upstreams) mayAsk(t rules.Target, named bool) error {
 	if ip := t.Addr(); ip.IsValid() {
 		addr := netip.AddrPortFrom(ip, t.Port())
-		if u.p.open.own(addr) {
+		if u.p.own(addr) {
 			return &failLoop
 		}
 		return u.mayReach(addr, named, false)

@@ -19,7 +19,11 @@ import (
 // connection would be another's to open (I7), and so are the names of metadata
 // services; what the operator named or allowed is not.
 //
-// Seen red: without mayAsk all of them were asked for.
+// What keybearer itself listens on is not asked for either, the admin listener (I18):
+// the other proxy might lead back to it.
+//
+// Seen red: without mayAsk all of them were asked for; with the proxy's own listeners
+// alone, 93.184.216.34:9901.
 func TestUpstreamProxyAddresses(t *testing.T) {
 	prohibited := "destination_ip_prohibited"
 	for _, test := range []struct{ target, kind string }{
@@ -34,6 +38,7 @@ func TestUpstreamProxyAddresses(t *testing.T) {
 		{"93.184.216.34:443", ""},                    // public
 		{"93.184.216.99:443", "http_request_denied"}, // in the deny_list
 		{"10.example.test:443", ""},
+		{"93.184.216.34:9901", "proxy_loop_detected"}, // the admin listener
 	} {
 		t.Run(test.target, func(t *testing.T) {
 			upstream := serveTCP(t, func(conn net.Conn) { io.WriteString(conn, "tunnel") })
@@ -47,6 +52,7 @@ func TestUpstreamProxyAddresses(t *testing.T) {
 			f := startWith(t, policy, nil, func(p *Proxy) {
 				p.UpstreamProxy = upstreamProxyAt(t, "http://"+c.addr)
 				p.AllowPrivate = prefixes("172.16.0.0/12")
+				p.Own = []net.Addr{&net.TCPAddr{IP: net.IPv4(93, 184, 216, 34), Port: 9901}}
 			})
 			if test.kind == "" {
 				expect(t, f.connect(test.target), "tunnel")

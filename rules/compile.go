@@ -94,8 +94,9 @@ func (c *compiler) rules(s *Set, config Config) {
 // told the host, and decides which credentials are for it: so a pattern may be broad.
 func (c *compiler) callback(at string, i int, w *CallbackConfig) *Rule {
 	written := RuleConfig{Name: at, MatchHosts: w.MatchHosts}
+	server, _, _ := strings.Cut(w.URL, "?") // as anywhere: a query may hold a key
 	return &Rule{
-		Name: at, Description: w.URL, Injections: []Injection{{answer: AnswerName(i)}},
+		Name: at, Description: server, Injections: []Injection{{answer: AnswerName(i)}},
 		enabled: true, callback: true, written: written, hosts: c.hosts(at, &written, false),
 	}
 }

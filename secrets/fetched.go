@@ -93,6 +93,22 @@ func (f *fetched) current() (Value, error) {
 	return Value{}, f.problem("expired as soon as it was there; check its lifetime, and the clock of this machine")
 }
 
+// now is current without waiting.
+func (f *fetched) now() error {
+	if f.good.Load().usable() {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.failure != nil:
+		return f.failure
+	case f.good.Load() != nil:
+		return f.problem("has expired, and is being fetched")
+	}
+	return f.problem("not fetched yet")
+}
+
 // replace fetches anew because an upstream has refused value, and reports whether
 // there is another one now.
 func (f *fetched) replace(value Value) bool {
@@ -132,10 +148,19 @@ func (f *fetched) run(st *Store, state string) {
 	news := f.settle(got, used, reason)
 	close(f.flight)
 	f.flight = nil
+	if f.overtaken(st, used) {
+		f.start()
+	}
 	f.mu.Unlock()
 	if st.notice != nil && news != nil {
 		news(st.notice)
 	}
+}
+
+// overtaken reports whether a reload, during a fetch with the secrets of st, has made
+// others of them. It is called with mu.
+func (f *fetched) overtaken(st *Store, used digest) bool {
+	return f.store != st && !f.retired && used != f.store.digest(f.fetcher)
 }
 
 // settle takes over what a fetch has brought. It returns what there is to be told

@@ -316,6 +316,37 @@ func TestFetchedReload(t *testing.T) {
 	})
 }
 
+// A fetch that is under way at a reload, with what was a secret before it, is done again
+// when it has ended.
+//
+// seen red: run without overtaken.
+func TestFetchedReloadInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{}
+		arrived, answer := make(chan struct{}, 2), make(chan struct{}, 2)
+		s.set(func(_ context.Context, _ int, a Access) (Fetched, error) {
+			key, err := a.Lookup("KEY")
+			arrived <- struct{}{}
+			<-answer
+			return Fetched{Text: "token-of-" + key}, err
+		})
+		named := map[string]Source{"TOKEN": {Fetch: teller{needs: "KEY", script: s}, Timeout: time.Hour}}
+		st := open(t, Sources{Environ: []string{"KEY=a"}, Named: named})
+		st.Prefetch([]string{"TOKEN"})
+		<-arrived
+		again := open(t, Sources{Environ: []string{"KEY=b"}, Named: named, After: st})
+		st.Retire(again)
+		answer <- struct{}{}
+		wantValue(t, again, "token-of-a")
+		<-arrived
+		answer <- struct{}{}
+		synctest.Wait()
+		wantValue(t, again, "token-of-b")
+		s.want(t, 2)
+		again.Retire(nil)
+	})
+}
+
 // What cannot be renewed is tried again after a reload, without waiting.
 //
 // seen red: adopt without resume.

@@ -2,33 +2,19 @@ package secrets
 
 import "time"
 
-// Status tells of the secret of that name, for people: since when it is what it is,
-// and why it cannot be used, nil if it can. It waits for no fetch. Since is when its
-// file was last written to, or when it was fetched; the zero time if its place keeps
-// no time, as the environment. Any error is an [*Error].
-func (st *Store) Status(name string) (since time.Time, err error) {
+// Since returns since when the secret of that name is what it is: when its file was
+// last written to, or it was fetched; the zero time if there is none, or its place
+// keeps no time, as the environment.
+func (st *Store) Since(name string) time.Time {
 	switch src := st.source(name).(type) {
 	case *fetched:
-		return src.status()
-	case *family: // one for each target
-		return time.Time{}, st.Check(name)
+		if l := src.good.Load(); l != nil {
+			return l.since
+		}
 	case file:
-		since = src.modified()
+		return src.modified()
 	}
-	_, err = st.Lookup(name)
-	return since, err
-}
-
-func (f *fetched) status() (since time.Time, err error) {
-	if l := f.good.Load(); l.usable() {
-		return l.since, nil
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.failure != nil {
-		return time.Time{}, f.failure
-	}
-	return time.Time{}, f.problem("not fetched yet; see the log if it stays so")
+	return time.Time{}
 }
 
 func (f file) modified() time.Time {

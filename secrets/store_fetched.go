@@ -129,3 +129,17 @@ func (st *Store) Check(name string) error {
 	}
 	return nil
 }
+
+// Now returns why the secret of that name cannot be used at this moment. It waits for
+// no fetch and begins none: of what is fetched for each target it tells what Check
+// does. Text of several lines can be used, by fetchers. Any error is an [*Error].
+func (st *Store) Now(name string) error {
+	switch src := st.source(name).(type) {
+	case *fetched:
+		return src.now()
+	case *family:
+		return st.Check(name)
+	}
+	_, err := st.text(name)
+	return err
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,10 +103,29 @@ func (r *reloader) tell() {
 	if r.admin == nil {
 		return
 	}
+	r.fetched = r.inForce.Load().fetched()
 	s := r.inForce.Load().state(r.since)
 	s.Listen, s.Rejected, s.Draining = r.address, r.rejected, r.draining
 	s.AuthorityExpires = expiry(r.proxy.Authority)
 	r.admin.setState(s)
+}
+
+// lookTime is how often it is looked whether secrets with a lifetime can still be used.
+const lookTime = time.Second
+
+// look returns what says when to call lookAgain; it never does if nobody is told.
+func (r *reloader) look() <-chan time.Time {
+	if r.admin == nil {
+		return nil
+	}
+	return time.Tick(lookTime)
+}
+
+// lookAgain tells the admin listener of secrets that were fetched anew, or have expired.
+func (r *reloader) lookAgain() {
+	if !slices.Equal(r.fetched, r.inForce.Load().fetched()) {
+		r.tell()
+	}
 }
 
 // expiry is when the first of an authority's certificates expires.

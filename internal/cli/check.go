@@ -84,8 +84,8 @@ func describe(w io.Writer, c *config.Config, store *secrets.Store) {
 			fmt.Fprintln(w, "  is not enabled")
 		}
 	}
-	for i, rule := range c.Set.Rules()[len(c.Set.Rules())-len(c.Policy.Callbacks):] {
-		fmt.Fprintf(w, "callback %s, for requests that no rule acts on\n", c.Policy.Callbacks[i].URL)
+	for _, rule := range c.Set.Rules()[len(c.Set.Rules())-len(c.Policy.Callbacks):] {
+		fmt.Fprintf(w, "callback %s, for requests that no rule acts on\n", rule.Description)
 		describeRule(w, rule, store)
 	}
 	if field, ok := c.Set.ClientAuth(); ok {

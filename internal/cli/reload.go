@@ -37,6 +37,7 @@ type reloader struct {
 	since    time.Time // of the process
 	rejected []string  // why the newest configuration is not in force
 	draining bool
+	fetched  []fetched // as it was told of them
 }
 
 // inputs are the files that a policy is made of.

@@ -23,14 +23,14 @@ func (s *served) tell(value string) {
 	s.rename("value.new", "value")
 }
 
-func startTelling(t *testing.T, ttl string) *served {
-	return startServe(t, telling(ttl), func(s *served) {
+func startTelling(t *testing.T, ttl string, prepare ...func(*served)) *served {
+	return startServe(t, telling(ttl), append(prepare, func(s *served) {
 		s.tell("first")
 		s.writeFile("tell.sh", "#!/bin/sh\ncd \"${0%/*}\"\necho >> runs\necho \"$API_KEY\" >&2\ncat value\n")
 		if err := os.Chmod(s.file("tell.sh"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-	})
+	})...)
 }
 
 func (s *served) runs() int {

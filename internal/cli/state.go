@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,13 +27,16 @@ func (f *inForce) state(started time.Time) telemetry.State {
 		Rules: []telemetry.RuleState{}, Secrets: []telemetry.SecretState{}, // as JSON no null
 	}
 	problems := make(map[string]string)
+	direct := slices.Concat(f.config.Set.References(), f.config.Settings.UpstreamProxy.References())
+	slices.Sort(direct)
 	for _, name := range f.config.References() {
-		since, err := f.store.Status(name)
+		since := f.store.Since(name)
 		if since.IsZero() {
 			since = started
 		}
 		secret := telemetry.SecretState{Name: name, Source: f.store.Describe(name), Modified: since}
-		if err != nil {
+		_, isDirect := slices.BinarySearch(direct, name)
+		if err := f.problem(name, isDirect); err != nil {
 			secret.Problem = err.Error()
 			problems[name] = "secret " + name + " cannot be used"
 		}
@@ -42,6 +46,33 @@ func (f *inForce) state(started time.Time) telemetry.State {
 		s.Rules = append(s.Rules, ruleState(r, problems))
 	}
 	return s
+}
+
+// problem is why a secret cannot be used. Only what nothing but the fetching of others
+// needs may have several lines.
+func (f *inForce) problem(name string, isDirect bool) error {
+	err := f.store.Now(name)
+	if err == nil && isDirect && !f.store.Fetches(name) {
+		_, err = f.store.Lookup(name)
+	}
+	return err
+}
+
+// fetched is what became of a secret that is fetched.
+type fetched struct {
+	name   string
+	since  time.Time
+	usable bool
+}
+
+// fetched tells of the secrets that are fetched. It is cheap.
+func (f *inForce) fetched() (all []fetched) {
+	for _, name := range slices.Sorted(maps.Keys(f.config.Secrets.Named)) {
+		if f.store.Fetches(name) {
+			all = append(all, fetched{name, f.store.Since(name), f.store.Now(name) == nil})
+		}
+	}
+	return all
 }
 
 // ruleState tells of a rule. Problems are those of secrets, by their names.

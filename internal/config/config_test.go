@@ -389,14 +389,14 @@ func TestUnmatchedHosts(t *testing.T) {
 // The admin listener has an address, or a socket. A file for the access log is
 // relative to the configuration, and - is no file.
 //
-// seen red: checkAdmin not asked; access_log not among the paths.
+// seen red: checkAdmin not asked, and without @; access_log not among the paths.
 func TestAdminAndAccessLog(t *testing.T) {
 	for _, address := range []string{"", "127.0.0.1:9901", "[::1]:9901", "unix:/run/keybearer/admin.sock"} {
 		if got := mustLoad(t, good+"admin: \""+address+"\"\n").Settings.Admin; got != address {
 			t.Errorf("%q: %q", address, got)
 		}
 	}
-	for address, want := range map[string]string{"9901": "not an address", "unix:": "needs a path", "unix:~/x": "not expanded"} {
+	for address, want := range map[string]string{"9901": "not an address", "unix:": "needs a path", "unix:~/x": "not expanded", "unix:@x": "no permissions"} {
 		if got := mustFail(t, good+"admin: \""+address+"\"\n"); !strings.Contains(got, "admin: ") || !strings.Contains(got, want) {
 			t.Errorf("%q: %s", address, got)
 		}

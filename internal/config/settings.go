@@ -259,6 +259,8 @@ func checkAdmin(s string) error {
 		return nil
 	case unix && path == "":
 		return errors.New("unix: needs a path, as in unix:/run/keybearer/admin.sock")
+	case unix && strings.HasPrefix(path, "@"):
+		return fmt.Errorf("%q: an abstract socket has no permissions, so that everybody here could connect; write the path of a file", shorten(s))
 	case unix:
 		return checkPath(path)
 	}

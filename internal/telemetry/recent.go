@@ -1,7 +1,7 @@
 package telemetry
 
 import (
-	"reflect"
+	"strings"
 	"sync"
 
 	"keybearer/proxy"
@@ -38,6 +38,8 @@ func NewRecent() *Recent { return &Recent{ring: make([]proxy.Record, keptRecords
 
 // Emit is for [proxy.Proxy.Emit].
 func (r *Recent) Emit(record proxy.Record) {
+	// They may be parts of the whole head that the client has sent.
+	record.Method, record.Path = strings.Clone(record.Method), strings.Clone(record.Path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ring[r.count%keptRecords] = record
@@ -45,14 +47,10 @@ func (r *Recent) Emit(record proxy.Record) {
 	r.tell()
 }
 
-// SetState puts another state in place, unless it is the same. It must not be changed
-// afterwards.
+// SetState puts another state in place. It must not be changed afterwards.
 func (r *Recent) SetState(s State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if reflect.DeepEqual(s, r.state) {
-		return
-	}
 	r.state = s
 	r.version++
 	r.tell()
