@@ -149,8 +149,11 @@ func (l *lease) renew(refused *action) *action {
 // failure is what requests are refused with.
 func (a *action) failure() *failure {
 	var missing *SecretError
-	if a.lease != nil && errors.As(a.err, &missing) {
+	switch {
+	case a.lease == nil:
+		return &failSecret
+	case errors.As(a.err, &missing):
 		return failSecret.because("a secret of the rule is not available: %s has expired or cannot be fetched", missing.Secret)
 	}
-	return &failSecret
+	return failSecret.because("a secret of the rule is not available: what was fetched is nothing that a header can hold")
 }

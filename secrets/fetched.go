@@ -52,6 +52,7 @@ type fetched struct {
 // stopped it. A zero end is none.
 type loan struct {
 	value   Value
+	since   time.Time
 	expires time.Time
 }
 
@@ -138,11 +139,12 @@ func (f *fetched) run(st *Store, state string) {
 }
 
 // settle takes over what a fetch has brought. It returns what there is to be told
-// of it, nil if nothing: the first failure is told by whoever waits for the secret.
+// of it, nil if nothing: the first failure is told by whoever makes a policy and waits
+// for the secret. One that is fetched for requests alone has nobody to tell.
 func (f *fetched) settle(got Fetched, used digest, reason string) (news func(notice)) {
 	before := f.good.Load()
 	if reason != "" {
-		if f.failure == nil && before != nil {
+		if f.failure == nil && (before != nil || f.retired) {
 			news = func(tell notice) { tell(f.name, f.problem(reason)) }
 		}
 		f.failure = f.problem(reason)
@@ -154,7 +156,7 @@ func (f *fetched) settle(got Fetched, used digest, reason string) (news func(not
 	if f.failure != nil {
 		news = func(tell notice) { tell(f.name, nil) }
 	}
-	l := &loan{value: newValue(got.Text)}
+	l := &loan{value: newValue(got.Text), since: time.Now()}
 	if before != nil && *before.value.text == got.Text {
 		l.value = before.value // the same secret: whoever has expanded it need not do so again
 	}

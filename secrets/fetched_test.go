@@ -269,7 +269,11 @@ func TestFetchedBad(t *testing.T) {
 // seen red: takeOver without the old entry; adopt without digest; Retire without next.
 func TestFetchedReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		same, other, gone := &script{answer: numbered(time.Hour)}, &script{answer: numbered(time.Hour)}, &script{answer: numbered(time.Hour)}
+		slowly := func(ctx context.Context, call int, a Access) (Fetched, error) {
+			time.Sleep(time.Second)
+			return numbered(time.Hour)(ctx, call, a)
+		}
+		same, other, gone := &script{answer: slowly}, &script{answer: numbered(time.Hour)}, &script{answer: numbered(time.Hour)}
 		sources := func(key, id string) Sources {
 			return Sources{Environ: []string{"KEY=" + key}, Named: map[string]Source{
 				"TOKEN": {Fetch: teller{needs: "KEY", script: same}}, "OTHER": {Fetch: teller{id: id, script: other}},
@@ -279,6 +283,7 @@ func TestFetchedReload(t *testing.T) {
 		first.Named["GONE"] = Source{Fetch: teller{script: gone}}
 		st := open(t, first)
 		st.Prefetch([]string{"TOKEN", "OTHER", "GONE", "KEY"})
+		time.Sleep(time.Second)
 		synctest.Wait()
 		next := sources("a", "2")
 		next.After = st
@@ -296,6 +301,7 @@ func TestFetchedReload(t *testing.T) {
 		third := open(t, next)
 		again.Retire(third)
 		wantValue(t, third, "token-1") // at once
+		time.Sleep(time.Second)
 		synctest.Wait()
 		wantValue(t, third, "token-2")
 		time.Sleep(time.Hour)
@@ -363,6 +369,26 @@ func TestFetchedAccess(t *testing.T) {
 	if err := missing.Check("TOKEN"); err == nil || !strings.Contains(err.Error(), "needs secret KEY: environment variable KEY: not set") {
 		t.Errorf("Check without KEY: %v", err)
 	}
+}
+
+// What is fetched may need what is fetched, and says whose fault it is that it is not
+// there.
+//
+// seen red: text without the case of fetched.
+func TestFetchedChain(t *testing.T) {
+	base := &script{answer: numbered(0)}
+	s := &script{answer: func(_ context.Context, _ int, a Access) (Fetched, error) {
+		text, err := a.Lookup("BASE")
+		return Fetched{Text: "of " + text}, err
+	}}
+	st := open(t, Sources{Named: map[string]Source{"TOKEN": {Fetch: teller{needs: "BASE", script: s}}, "BASE": {Fetch: teller{id: "base", script: base}}}})
+	st.Prefetch([]string{"BASE", "TOKEN"})
+	wantValue(t, st, "of token-1")
+	base.want(t, 1)
+	base.set(broken)
+	st = open(t, Sources{Named: map[string]Source{"TOKEN": {Fetch: teller{needs: "BASE", script: s}}, "BASE": {Fetch: teller{id: "base", script: base}}}})
+	wantValue(t, st, "error: needs secret BASE: teller base: the server did not answer as it should; check it, and the address")
+	st.Retire(nil)
 }
 
 // A secret that needs itself would wait for itself.

@@ -66,8 +66,9 @@ type Sources struct {
 	// the roots of the system.
 	Transport http.RoundTripper
 
-	// Notice is told when a secret that was there cannot be renewed, and, with a nil
-	// error, when it can be again. It is called from any goroutine. Nil: nobody is.
+	// Notice is told when a secret that was there, or that is fetched when it is needed,
+	// cannot be fetched, and, with a nil error, when it can be again. It is called from
+	// any goroutine. Nil: nobody is.
 	Notice func(name string, err error)
 
 	// After is the store that this one takes the place of, if there is one: what it

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,7 +76,7 @@ func (s *served) eventuallyAdmin(path string, status int, want string) {
 	s.t.Helper()
 	var gotStatus int
 	var got string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if gotStatus, got = s.admin(path); gotStatus == status && strings.Contains(got, want) {
 			return
 		}
@@ -266,4 +267,24 @@ func TestFieldsOf(t *testing.T) {
 	if !f.HasField("x-team", "blue") || !f.HasField("X-Env", "prod: eu") || len(f) != 2 || len(fieldsOf(set, "")) != 0 {
 		t.Errorf("%v", f)
 	}
+}
+
+// A secret that is fetched may be gone at any time, without a reload: it is told, and
+// that it is back.
+//
+// seen red: attend without its look; status of what is fetched without its end.
+func TestAdminTellsOfFetched(t *testing.T) {
+	t.Parallel()
+	s := startServe(t, rulesWith("${TOKEN}")+"secrets:\n  TOKEN: {exec: [cat, token], ttl: 1s}\n", withAdmin, func(s *served) {
+		s.writeFile("token", "one")
+		s.cmd.Dir = filepath.Dir(s.config)
+	})
+	s.eventuallyAdmin("/readyz", 200, "ok")
+	if err := os.Remove(s.file("token")); err != nil {
+		t.Fatal(err)
+	}
+	s.eventuallyAdmin("/readyz", 503, "secret TOKEN: ")
+	s.eventuallyAdmin("/metrics", 200, `keybearer_secret_usable{secret="TOKEN"} 0`)
+	s.writeFile("token", "two")
+	s.eventuallyAdmin("/readyz", 200, "ok")
 }

@@ -79,6 +79,9 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.got[r.Host] = r.Header.Get("Authorization")
+		if key := r.URL.Query().Get("key"); key != "" {
+			w.got[r.Host] = "Bearer " + key
+		}
 	default:
 		rw.WriteHeader(http.StatusForbidden)
 	}
@@ -89,7 +92,8 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // behind it learns nothing.
 //
 // seen red: json_path in the page misspelt; client_secret taken out; another path for
-// the callback.
+// the callback; the parameter of inject_query called another name; the placeholders of
+// the two accounts changed for each other.
 func TestCredentialsDocument(t *testing.T) {
 	page, err := os.ReadFile("../../docs/credentials.md")
 	if err != nil {
@@ -131,6 +135,11 @@ func TestCredentialsDocument(t *testing.T) {
 			cmd := exec.Command("keybearer", args...)
 			cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"), "VAULT_TOKEN="+canary+"-vault",
 				"CRM_CLIENT_SECRET="+canary+"-client", "INTEGRATOR_SECRET="+canary+"-integrator", "GCP_SERVICE_ACCOUNT_JSON="+read(t, dir, "service-account.json"))
+			cmd.Env = append(cmd.Env, "MAPS_KEY="+canary)
+			if names := regexp.MustCompile(`placeholder: {(\w+)`).FindAllStringSubmatch(block[2], -1); names != nil {
+				name := names[len(names)-1][1] // of two accounts the second, whose rule is not the first to be asked
+				cmd.Env = append(cmd.Env, name+"="+canary, "TEAM_A_KEY=another-secret", "GET_BEARER="+name)
+			}
 			out, err := cmd.CombinedOutput()
 			if err != nil || strings.Contains(string(out), canary) || strings.Contains(string(out), "PRIVATE KEY") {
 				t.Fatalf("%v\n%s", err, out)
@@ -149,7 +158,7 @@ func TestCredentialsDocument(t *testing.T) {
 			}
 		})
 	}
-	if n < 8 {
+	if n < 11 {
 		t.Errorf("%d configurations in the page", n)
 	}
 }

@@ -60,9 +60,8 @@ func (o *explainOptions) explain(cmd *cobra.Command, url string) error {
 	if err != nil {
 		return err
 	}
-	via, _ := upstreamProxy(c, store) // whether its credentials resolve is for check to say
 	address, _ := o.address(request.Target)
-	e := explainer{config: c, store: store, via: via}
+	e := explainer{config: c, store: store, via: upstreamProxy(c, store)}
 	printExplanation(cmd.OutOrStdout(), e.explain(request, address))
 	return nil
 }

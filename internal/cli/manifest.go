@@ -133,6 +133,9 @@ func literalSecret(c *config.Config) string {
 			}
 		}
 	}
+	if len(c.Literals) > 0 {
+		return c.Literals[0]
+	}
 	if via := c.Settings.UpstreamProxy; via != nil && literal(via.Credentials()) {
 		return "upstream_proxy: the password"
 	}

@@ -34,8 +34,10 @@ func provide(c *config.Config, r resolve, environ []string, logger *slog.Logger)
 	for _, w := range p.store.Warnings(c.References()) {
 		logger.Warn(w)
 	}
-	if p.via, err = upstreamProxy(c, p.store); err != nil {
-		return p, err
+	if p.via = upstreamProxy(c, p.store); p.via != nil {
+		if err := p.via.Check(); err != nil {
+			return p, exit(exitSecret, err)
+		}
 	}
 	p.store.Prefetch(c.References())
 	p.policy, err = newPolicy(c.Set, p.store)

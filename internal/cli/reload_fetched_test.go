@@ -54,13 +54,13 @@ func TestServeFetched(t *testing.T) {
 	s.tell("second")
 	s.eventually("/secret", "200 OK key=second")
 	s.rename("value", "away")
-	s.awaitLog("a secret cannot be renewed")
+	s.awaitLog("a secret cannot be fetched")
 	s.expect("/other", "200 OK key=plain")
 	s.eventually("/secret", "502 Bad Gateway keybearer: a secret of the rule is not available: TOKEN has expired or cannot be fetched.\n")
 	s.expect("/other", "200 OK key=plain")
 	s.rename("away", "value")
 	s.eventually("/secret", "200 OK key=second")
-	s.awaitLog("a secret can be renewed again")
+	s.awaitLog("a secret can be fetched again")
 }
 
 // A reload keeps what was fetched, and does not run the command again; one whose secret

@@ -198,12 +198,20 @@ func isOwnMachine(listen string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
+// stateTime is how often it is looked whether secrets that are fetched are still there,
+// for the admin listener.
+const stateTime = 5 * time.Second
+
 // attend serves until the listener fails or a signal ends it.
 func (o *serveOptions) attend(p *proxy.Proxy, l net.Listener, signals <-chan os.Signal, r *reloader, logs *logs) error {
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(l) }()
+	look := time.NewTicker(stateTime)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
+			r.tell()
 		case err := <-served:
 			return err
 		case <-r.watch.changed:

@@ -36,11 +36,11 @@ func (s sourcing) find(c *config.Config) (*secrets.Store, error) {
 
 func (s sourcing) tell(name string, err error) {
 	if err != nil {
-		s.logger.Warn("a secret cannot be renewed; it is used until it expires, and then its rules refuse their requests",
+		s.logger.Warn("a secret cannot be fetched; the last one is used until it expires, then its rules refuse their requests",
 			"secret", name, "problem", err.Error())
 		return
 	}
-	s.logger.Info("a secret can be renewed again", "secret", name)
+	s.logger.Info("a secret can be fetched again", "secret", name)
 }
 
 // via is the proxy on the way to the upstreams, nil if there is none.

@@ -27,11 +27,12 @@ func (f *inForce) state(started time.Time) telemetry.State {
 	}
 	problems := make(map[string]string)
 	for _, name := range f.config.References() {
-		secret := telemetry.SecretState{Name: name, Source: f.store.Describe(name), Modified: f.store.Modified(name)}
-		if secret.Modified.IsZero() {
-			secret.Modified = started
+		since, err := f.store.Status(name)
+		if since.IsZero() {
+			since = started
 		}
-		if _, err := f.store.Lookup(name); err != nil {
+		secret := telemetry.SecretState{Name: name, Source: f.store.Describe(name), Modified: since}
+		if err != nil {
 			secret.Problem = err.Error()
 			problems[name] = "secret " + name + " cannot be used"
 		}

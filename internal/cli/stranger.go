@@ -12,7 +12,7 @@ import (
 
 // identifyTime is how long to look for the program of a client. The client waits for
 // so long, which is why the proxy does not ask often.
-const identifyTime = 20 * time.Millisecond
+const identifyTime = 50 * time.Millisecond
 
 // identify is for proxy.Proxy.Identify.
 func identify(conn net.Conn) (process, advice string) {

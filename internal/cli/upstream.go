@@ -7,18 +7,17 @@ import (
 )
 
 // upstreamProxy returns the proxy on the way to the upstreams, nil if there is
-// none. The error, of credentials that do not resolve, comes with the proxy.
-func upstreamProxy(c *config.Config, store *secrets.Store) (*proxy.UpstreamProxy, error) {
+// none. Whether its credentials resolve is for Check to say, which may run commands.
+func upstreamProxy(c *config.Config, store *secrets.Store) *proxy.UpstreamProxy {
 	written := c.Settings.UpstreamProxy
 	if written == nil {
-		return nil, nil
+		return nil
 	}
-	v := &proxy.UpstreamProxy{
+	return &proxy.UpstreamProxy{
 		Address:     written.Address,
 		TLS:         written.TLS,
 		Direct:      written.Direct,
 		Credentials: written.Credentials(),
 		Lookup:      store.Lookup,
 	}
-	return v, exit(exitSecret, v.Check())
 }

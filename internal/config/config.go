@@ -56,6 +56,7 @@ type Config struct {
 	Settings Settings
 	File     string    // as given: a path, or "-" for standard input
 	Warnings []Problem // doubtful, in the order of the file; each has Warning set
+	Literals []string  // paths of secrets that stand in the file itself, for fetching others
 }
 
 // Options says where to look. The zero value is usable.
@@ -158,7 +159,7 @@ func (r *report) load(file string, data []byte, o Options) *Config {
 	}
 	set, problems := c.Compile()
 	r.compiled(problems, policyPath)
-	c.Set = set
+	c.Set, c.Literals = set, r.literals
 	if set != nil {
 		r.beforehand(c)
 		r.lint(c, policyPath)

@@ -115,6 +115,7 @@ func (r *report) secret(path, value string, needed bool) secrets.Text {
 	}
 	t := r.text(path, value)
 	if t != nil && len(t.References()) == 0 && !r.suspect(path) {
+		r.literals = append(r.literals, path)
 		r.warn(path, "is a secret that stands in this file; put it into a file of its own or the environment and write ${NAME}")
 	}
 	return t

@@ -54,6 +54,9 @@ func (r *report) gcpRule(rule *rules.RuleConfig, path, secret string, named map[
 	if err != nil {
 		r.errorf(path+".gcp.service_account_json.value", "%v", err)
 	}
+	if account.ServiceAccountJSON.Type == "opaque" {
+		r.literals = append(r.literals, path+".gcp.service_account_json")
+	}
 	named[secret] = secrets.Source{Fetch: tokens.GCP{Credentials: credentials, Scopes: account.Scopes}}
 	rule.InjectHeaders = map[string]string{"Authorization": "Bearer ${" + secret + "}"}
 }
@@ -94,6 +97,9 @@ func (r *report) requestHeader(path string, h rules.HeaderConfig) secrets.Text {
 		r.errorf(path+".type", "is missing; it is workspace_secret, plaintext or opaque")
 	case h.Value == "" || !httpguts.ValidHeaderFieldValue(h.Value):
 		r.errorf(path+".value", "is not a value that a header can have")
+	}
+	if h.Type == "opaque" {
+		r.literals = append(r.literals, path)
 	}
 	t, err := h.Template()
 	if err != nil {

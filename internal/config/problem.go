@@ -69,6 +69,7 @@ type report struct {
 	errors, warnings int             // how many there are
 	problems         []Problem       // the first maxProblems of each
 	bad              map[string]bool // canonical paths of errors
+	literals         []string        // paths of secrets that stand in the file, in what is fetched
 }
 
 // errorf reports an error at the place of path.

@@ -121,7 +121,7 @@ type RuleState struct {
 type SecretState struct {
 	Name     string    `json:"name"`
 	Source   string    `json:"source"`
-	Modified time.Time `json:"modified"` // the file; the start of the process for what cannot change
+	Modified time.Time `json:"modified"` // when its file was, or it was fetched; else the start of the process
 	Problem  string    `json:"problem,omitempty"`
 }
 

@@ -30,7 +30,7 @@ var helps = map[string]string{
 	"keybearer_rules":                               "Enabled rules.",
 	"keybearer_rules_refusing":                      "Enabled rules that refuse their requests for want of a secret.",
 	"keybearer_secret_usable":                       "1 if the secret can be injected, 0 if not.",
-	"keybearer_secret_modified_timestamp_seconds":   "When the secret's file was changed, as Unix time; the start of the process for what cannot change.",
+	"keybearer_secret_modified_timestamp_seconds":   "When the secret's file was changed or it was fetched, as Unix time; the start of the process for what cannot change.",
 	"keybearer_build_info":                          "1, with the version as a label.",
 
 	"process_cpu_seconds_total":     "Time on processors, user and system.",

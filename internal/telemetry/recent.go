@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"reflect"
 	"sync"
 
 	"keybearer/proxy"
@@ -44,10 +45,14 @@ func (r *Recent) Emit(record proxy.Record) {
 	r.tell()
 }
 
-// SetState puts another state in place. It must not be changed afterwards.
+// SetState puts another state in place, unless it is the same. It must not be changed
+// afterwards.
 func (r *Recent) SetState(s State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if reflect.DeepEqual(s, r.state) {
+		return
+	}
 	r.state = s
 	r.version++
 	r.tell()
