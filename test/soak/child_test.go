@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -29,6 +31,18 @@ func serveUpstream() {
 		fmt.Fprintln(os.Stderr, "the upstream received", r)
 	}
 	os.Exit(min(len(u.wrong), 1))
+}
+
+// isStopped reports whether each of its threads is.
+func (c *child) isStopped() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.process.Pid))
+	for _, thread := range threads {
+		b, _ := os.ReadFile(thread)
+		if _, rest, _ := strings.Cut(string(b), ") "); !strings.HasPrefix(rest, "T") {
+			return false
+		}
+	}
+	return len(threads) > 0
 }
 
 func startChild(t *testing.T) *child {

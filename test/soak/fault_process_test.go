@@ -29,6 +29,7 @@ func TestFaultUpstreamStopped(t *testing.T) {
 	overBoth(t, k, func(t *testing.T, c *http.Client) {
 		expect(t, c, "https://other.test/", 200, "ok")
 		stopped.process.Signal(syscall.SIGSTOP)
+		eventually(t, 5*time.Second, "all of the upstream is stopped", stopped.isStopped)
 		defer stopped.process.Signal(syscall.SIGCONT) // or it would not end either
 		c.Timeout = 700 * time.Millisecond
 		for range 2 { // on the connection that there is, and on a new one
