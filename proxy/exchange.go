@@ -22,7 +22,7 @@ type exchange struct {
 // admit decides whether a request may be sent, and prepares its fields: the
 // first enabled rule that matches puts its headers in, or the request is
 // refused. Nothing reaches the upstream before admit has returned nil.
-func (x *exchange) admit(policy *Policy, method, authority string, h requestHead) error {
+func (x *exchange) admit(policy view, method, authority string, h requestHead) error {
 	path, _, _ := strings.Cut(h.target(), "?")
 	x.Path = printable(path)
 	switch strings.ToUpper(method) {
@@ -66,7 +66,7 @@ func (x *exchange) admit(policy *Policy, method, authority string, h requestHead
 
 // decide asks the policy in force about the target, for every request: the policy
 // may have changed since the connection was opened.
-func (x *exchange) decide(policy *Policy) error {
+func (x *exchange) decide(policy view) error {
 	decide := policy.set.Decide
 	if x.plaintext {
 		decide = policy.set.DecidePlaintext

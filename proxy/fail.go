@@ -45,7 +45,9 @@ var (
 	failNotTunnelled = failure{400, "http_request_error", "the client asks for an https:// URL without CONNECT",
 		"use a client that opens a tunnel (axios does from 1.16.1 on), or one with an agent that does: what it sends now, anybody on the way can read"}
 	failCredentials = failure{407, "http_request_denied", "this proxy wants credentials",
-		"put the username and password of client_auth into the proxy's URL, http://USER:PASSWORD@HOST:PORT"}
+		"put the username and password of client_auth, or the name and token of one of clients, into the proxy's URL, http://USER:PASSWORD@HOST:PORT"}
+	failAccount = failure{403, "http_request_denied", "the credentials with which the connection was opened are no longer valid",
+		"open a connection with those that are valid now"}
 	failUser = failure{403, "http_request_denied", "this proxy serves one user of this machine only",
 		"start one of your own with keybearer run"}
 	failDenied = failure{403, "http_request_denied", "the host may not be reached through this proxy",

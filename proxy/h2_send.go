@@ -15,7 +15,7 @@ const maxUnsent = 8
 // its way to it: one without a body or side effects is sent once more, and any of which
 // nothing was sent yet goes out on another connection.
 func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
-	key := upstreamKey{client: e.c.client, target: e.target}
+	key := upstreamKey{client: e.c.client, account: e.c.account, target: e.target}
 	for again, unsent := false, 0; ; {
 		conn, err := e.p.upstreams.http2(out.Context(), key, e.named)
 		if err != nil {

@@ -17,7 +17,7 @@ type Policy struct {
 	set          *rules.Set
 	actions      map[*rules.Rule]*action
 	placeholders map[string]string // texts that stand for secrets, by the names of those
-	clients      *credentials      // what clients must send; nil if nothing
+	clients      accounts          // who may use the proxy; nil: everybody
 }
 
 // action returns what a rule does to a request now.
@@ -49,7 +49,7 @@ type action struct {
 // SecretError says that a rule cannot act, or clients cannot be told apart,
 // because a secret is not available.
 type SecretError struct {
-	Owner  string // who needs it: rule "openai", client_auth
+	Owner  string // who needs it: rule "openai", client_auth, client "team-a"
 	Secret string // its name
 	Err    error
 }
@@ -72,13 +72,31 @@ func NewPolicy(set *rules.Set, store *secrets.Store) (*Policy, error) {
 		p.actions[rule] = a
 		errs = append(errs, a.err)
 	}
-	if field, ok := set.ClientAuth(); ok {
-		x := expansion{owner: "client_auth", lookup: store.Lookup}
+	errs = append(errs, p.admit(store))
+	return p, errors.Join(errs...)
+}
+
+// admit expands the credentials of those who may use the proxy.
+func (p *Policy) admit(store *secrets.Store) error {
+	field, one := p.set.ClientAuth()
+	clients, several := p.set.Clients()
+	if one || several {
+		p.clients = make(accounts)
+	}
+	var errs []error
+	add := func(owner, name string, field rules.Injection, set *rules.Set) {
+		x := expansion{owner: owner, lookup: store.Lookup}
 		value, _ := x.expand(field)
-		p.clients = newCredentials(value)
+		p.clients.add(name, value, set)
 		errs = append(errs, x.err())
 	}
-	return p, errors.Join(errs...)
+	if one {
+		add("client_auth", "", field, p.set)
+	}
+	for _, c := range clients {
+		add(fmt.Sprintf("client %q", c.Name), c.Name, c.Credentials, c.Set)
+	}
+	return errors.Join(errs...)
 }
 
 // newAction expands the references of a rule. Of what the secrets were before, nothing

@@ -32,6 +32,7 @@ type upstreams struct {
 // reach the client for which its connection was made (I12).
 type upstreamKey struct {
 	client    string
+	account   string
 	target    rules.Target
 	plaintext bool
 	upgrade   bool // plaintext, for a WebSocket: see UpstreamProxy
@@ -233,7 +234,7 @@ func (u *upstreams) negotiate(ctx context.Context, c *clientConn, offered []stri
 	if err != nil {
 		return "", err
 	}
-	key := upstreamKey{client: c.client, target: c.target}
+	key := upstreamKey{client: c.client, account: c.account, target: c.target}
 	proto := conn.ConnectionState().NegotiatedProtocol
 	if proto == protoHTTP2 {
 		err = u.addHTTP2(ctx, key, conn)

@@ -30,6 +30,7 @@ func Compile(c Config, unmatched Verdict) (*Set, []Problem) {
 		i.Name = "Proxy-Authorization"
 		s.clientAuth = &i
 	}
+	k.clients(s, c)
 	if !k.failed() {
 		k.lint(s)
 	}

@@ -10,6 +10,8 @@ type Config struct {
 	NoProxy       []string             `yaml:"no_proxy" doc:"Hosts that are tunnelled untouched, whatever the rules say: names, .suffixes, patterns, IPs, CIDRs, each with an optional :port."`
 	AccessControl *AccessControlConfig `yaml:"access_control" doc:"Which hosts may be reached at all; exactly one of the two lists."`
 	ClientAuth    *BasicAuthConfig     `yaml:"client_auth" doc:"The Basic proxy credentials that every client must send; both parts may hold ${NAME}."`
+
+	Clients map[string]ClientConfig `yaml:"clients" doc:"Who may use the proxy, by name, each with its own rules; instead of client_auth. A client sends its name and token as Basic proxy credentials."`
 }
 
 // RuleConfig is one entry of rules.
@@ -46,6 +48,12 @@ type HeaderConfig struct {
 type BasicAuthConfig struct {
 	Username string `yaml:"username" doc:"May hold ${NAME}."`
 	Password string `yaml:"password" doc:"May hold ${NAME}."`
+}
+
+// ClientConfig is one entry of clients.
+type ClientConfig struct {
+	Token string   `yaml:"token" doc:"Required: the password that the client sends with its name; may hold ${NAME}."`
+	Rules []string `yaml:"rules" doc:"Required: names of the rules that the client has, and no others; in the order of the file they act. [] is none."`
 }
 
 // AccessControlConfig is the value of access_control.

@@ -105,6 +105,9 @@ func secretPlaces(c *config.Config) ([]manifest.Secret, error) {
 	case c.Policy.ClientAuth != nil:
 		return nil, errors.New("client_auth: a manifest would have to give the app its password; remove it: " +
 			"nobody but the app reaches keybearer there")
+	case c.Policy.Clients != nil:
+		return nil, errors.New("clients: a manifest puts keybearer next to one app, and would have to give it a client's token; " +
+			"remove clients and the rules of others: nobody but the app reaches keybearer there")
 	case c.Settings.EnvFile != "":
 		return nil, errors.New("env_file: a container has no such file; remove it, and the manifest " +
 			"takes each secret from where the platform keeps secrets")

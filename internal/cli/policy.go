@@ -50,10 +50,10 @@ func newPolicy(set *rules.Set, store *secrets.Store) (*proxy.Policy, error) {
 	return policy, exit(exitSecret, err)
 }
 
-// forget takes the secrets out of keybearer's own environment: from here on
-// nothing that it starts or reports can hold them.
-func forget(store *secrets.Store, c *config.Config) {
-	for _, name := range store.EnvNames(c.References()) {
+// forget takes the secrets of these names out of keybearer's own environment: from
+// here on nothing that it starts or reports can hold them.
+func forget(store *secrets.Store, names []string) {
+	for _, name := range store.EnvNames(names) {
 		os.Unsetenv(name)
 	}
 }

@@ -81,7 +81,7 @@ func (r *reloader) begin() (*proxy.Policy, *proxy.UpstreamProxy, error) {
 	r.via = provided.via
 	r.inForce.Store(&inForce{config: c, store: provided.store, loaded: time.Now()})
 	r.secrets, r.found = provided.store, provided.sourcing
-	forget(provided.store, c)
+	forget(provided.store, c.References())
 	return provided.policy, provided.via, nil
 }
 
