@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -15,7 +16,7 @@ import (
 // Userinfo returns what a client has to have in the URL of the proxy: its name and its
 // token. The error joins a [*SecretError] for each secret that does not resolve.
 func Userinfo(c rules.Client, lookup func(name string) (secrets.Value, error)) (*url.Userinfo, error) {
-	x := expansion{owner: fmt.Sprintf("client %q", c.Name), lookup: lookup}
+	x := expansion{owner: clientOwner(c), lookup: lookup}
 	value, _ := x.expand(c.Credentials)
 	if err := x.err(); err != nil {
 		return nil, err
@@ -56,11 +57,32 @@ type account struct {
 // proxy. One whose credentials cannot be expanded is not among them.
 type accounts map[string]account
 
-func (all accounts) add(name, value string, set *rules.Set) {
-	if value != "" {
-		all[name] = account{hashCredentials(value), set}
+// newAccounts expands the credentials of those who may use the proxy.
+func newAccounts(set *rules.Set, store *secrets.Store) (accounts, error) {
+	field, one := set.ClientAuth()
+	clients, several := set.Clients()
+	if !one && !several {
+		return nil, nil
 	}
+	all := make(accounts)
+	var errs []error
+	add := func(owner, name string, field rules.Injection, set *rules.Set) {
+		x := expansion{owner: owner, lookup: store.Lookup}
+		if value, _ := x.expand(field); value != "" {
+			all[name] = account{hashCredentials(value), set}
+		}
+		errs = append(errs, x.err())
+	}
+	if one {
+		add("client_auth", "", field, set)
+	}
+	for _, c := range clients {
+		add(clientOwner(c), c.Name, c.Credentials, c.Set)
+	}
+	return all, errors.Join(errs...)
 }
+
+func clientOwner(c rules.Client) string { return fmt.Sprintf("client %q", c.Name) }
 
 // find returns the name of the account with these credentials. It compares with all
 // of them: how long that takes does not tell which names there are.

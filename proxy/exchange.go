@@ -13,10 +13,11 @@ type exchange struct {
 	target    rules.Target
 	named     bool
 	plaintext bool
-	action    *action  // what the rule that matched does; nil if none did
-	hidden    *needles // see hide
-	applied   []string // names of what inject has put in; not to be changed
-	renewed   bool     // see renew
+	identity  *identity // that the upstream is shown; nil: none
+	action    *action   // what the rule that matched does; nil if none did
+	hidden    *needles  // see hide
+	applied   []string  // names of what inject has put in; not to be changed
+	renewed   bool      // see renew
 }
 
 // admit decides whether a request may be sent, and prepares its fields: the
@@ -53,7 +54,7 @@ func (x *exchange) admit(policy view, method, authority string, h requestHead) e
 	switch match.Outcome {
 	case rules.Matched:
 		x.Reason = "" // the rule is told; that of the connection may be another
-		return x.inject(policy.action(match.Rule), h)
+		return x.act(policy.action(match.Rule), h)
 	case rules.AmbiguousPath:
 		return &failAmbiguous
 	case rules.PlaintextNotInjected:
@@ -62,6 +63,20 @@ func (x *exchange) admit(policy view, method, authority string, h requestHead) e
 		x.Reason = "no rule matches this request; nothing was injected"
 	}
 	return nil
+}
+
+// act does to the request what the rule that matched does.
+func (x *exchange) act(a *action, h requestHead) error {
+	if err := x.inject(a, h); err != nil {
+		return err
+	}
+	x.identity = a.identity
+	return x.identity.usable()
+}
+
+// key is what the connection to the upstream has to be for.
+func (x *exchange) key(c *clientConn) upstreamKey {
+	return upstreamKey{client: c.client, account: c.account, identity: x.identity, target: x.target, plaintext: x.plaintext}
 }
 
 // decide asks the policy in force about the target, for every request: the policy

@@ -80,6 +80,8 @@ var (
 		"if a private authority signed it, name that authority's PEM file in upstream_ca; verification cannot be turned off"}
 	failTLS = failure{502, "tls_protocol_error", "the TLS handshake with the upstream failed",
 		"check that the upstream speaks TLS 1.2 or later on this port"}
+	failAlert = failure{502, "tls_alert_received", "the upstream ended TLS with an alert, instead of answering",
+		"it may want a client certificate, or not accept the one that it was shown: see client_certificate of the rule, and keybearer explain URL"}
 	failNotHTTP2 = failure{502, "tls_protocol_error", "the upstream no longer selects HTTP/2",
 		"open a new connection: it will speak what the upstream speaks now"}
 	failProtocol = failure{502, "http_protocol_error", "the upstream's response is malformed",
@@ -141,6 +143,14 @@ func fail(err error) *failure {
 		return &failUnroutable // no permission, no descriptor, no such address family
 	}
 	return &failInternal
+}
+
+// isAlert reports whether the other end of TLS has ended it for a reason. In TLS 1.3 that
+// is how a server tells that it wants another client certificate, after the handshake:
+// it is the answer to the first request.
+func isAlert(err error) bool {
+	var operation *net.OpError
+	return errors.As(err, &operation) && operation.Op == "remote error"
 }
 
 // errHandshake marks errors of the TLS handshake that have no type of their own.

@@ -17,6 +17,9 @@ type lease struct {
 	stay  map[string]finding // the secrets that stay as they are
 	names []string           // the secrets that do not
 	last  atomic.Pointer[expanded]
+
+	identity *identity // that the rule shows to upstreams
+	unshown  error     // why it cannot
 }
 
 // finding is the result of a look-up.
@@ -68,6 +71,7 @@ func (l *lease) current() *action {
 		}
 		return f.value, f.err
 	})
+	a.identify(l.identity, l.unshown)
 	if len(l.names) == 0 {
 		return a
 	}

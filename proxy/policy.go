@@ -43,7 +43,8 @@ type action struct {
 	secret  []string        // what must not come back: those, and what they were before
 	needles func() *needles // the same, made ready to search for when it is first needed
 
-	lease *lease // of which it is a part; nil if its values stay as they are
+	identity *identity // that upstreams are shown; nil: none
+	lease    *lease    // of which it is a part; nil if its values stay as they are
 }
 
 // SecretError says that a rule cannot act, or clients cannot be told apart,
@@ -67,36 +68,18 @@ func (e *SecretError) Unwrap() error { return e.Err }
 func NewPolicy(set *rules.Set, store *secrets.Store) (*Policy, error) {
 	p := &Policy{set: set, actions: make(map[*rules.Rule]*action), placeholders: set.Placeholders()}
 	var errs []error
+	shown := make(identities)
 	for _, rule := range set.Rules() {
-		a := newLease(rule, store).current()
+		l := newLease(rule, store)
+		l.identity, l.unshown = shown.of(rule)
+		a := l.current()
 		p.actions[rule] = a
 		errs = append(errs, a.err)
 	}
-	errs = append(errs, p.admit(store))
+	var err error
+	p.clients, err = newAccounts(set, store)
+	errs = append(errs, err)
 	return p, errors.Join(errs...)
-}
-
-// admit expands the credentials of those who may use the proxy.
-func (p *Policy) admit(store *secrets.Store) error {
-	field, one := p.set.ClientAuth()
-	clients, several := p.set.Clients()
-	if one || several {
-		p.clients = make(accounts)
-	}
-	var errs []error
-	add := func(owner, name string, field rules.Injection, set *rules.Set) {
-		x := expansion{owner: owner, lookup: store.Lookup}
-		value, _ := x.expand(field)
-		p.clients.add(name, value, set)
-		errs = append(errs, x.err())
-	}
-	if one {
-		add("client_auth", "", field, p.set)
-	}
-	for _, c := range clients {
-		add(fmt.Sprintf("client %q", c.Name), c.Name, c.Credentials, c.Set)
-	}
-	return errors.Join(errs...)
 }
 
 // newAction expands the references of a rule. Of what the secrets were before, nothing

@@ -34,6 +34,8 @@ type RuleConfig struct {
 	ScrubResponses  string            `yaml:"scrub_responses" doc:"Which response bodies injected values are masked in." enum:"text,all,off"`
 	AllowPlaintext  bool              `yaml:"allow_plaintext" doc:"Inject into plain http:// requests too; exact hosts only."`
 	AllowBroadHosts bool              `yaml:"allow_broad_hosts" doc:"Permit a host pattern that spans a public suffix."`
+
+	ClientCertificate *CertificateConfig `yaml:"client_certificate" doc:"The certificate to show to upstreams that ask for one (mutual TLS)."`
 }
 
 // HeaderConfig is one entry of headers.
@@ -48,6 +50,12 @@ type HeaderConfig struct {
 type BasicAuthConfig struct {
 	Username string `yaml:"username" doc:"May hold ${NAME}."`
 	Password string `yaml:"password" doc:"May hold ${NAME}."`
+}
+
+// CertificateConfig is the value of client_certificate.
+type CertificateConfig struct {
+	Cert string `yaml:"cert" doc:"Required: the PEM file of the certificate and the chain behind it; relative to the configuration file."`
+	Key  string `yaml:"key" doc:"Required: the PEM file of its private key, which is a secret; relative to the configuration file."`
 }
 
 // ClientConfig is one entry of clients.

@@ -247,6 +247,23 @@ func (s *Set) Explain(q Request) (Match, []Step) {
 // Rules are the enabled rules in file order.
 func (s *Set) Rules() []*Rule { return slices.Clone(s.enabled) }
 
+// Naming returns the enabled rules, in file order, one of which may act on a request over
+// TLS to t.
+func (s *Set) Naming(t Target) (named []*Rule) {
+	if s.hosts == nil {
+		return nil
+	}
+	for list := range s.hosts.candidates(t.host) {
+		for _, p := range list {
+			if p.port.names(t.port, false) && p.matches(t) {
+				named = append(named, p.rule)
+			}
+		}
+	}
+	slices.SortFunc(named, func(a, b *Rule) int { return a.order - b.order })
+	return slices.Compact(named)
+}
+
 // Bases returns what the names of a certificate authority can be constrained to
 // without keeping it from any host that the rules name: exact hosts and the
 // domains below which wildcards live, and addresses, each sorted. ok is false if a

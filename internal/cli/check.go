@@ -61,9 +61,9 @@ func (o *checkOptions) check(cmd *cobra.Command) error {
 func (o *checkOptions) places(c *config.Config) (*secrets.Store, []string) {
 	store, err := sourcing{}.find(c)
 	if err != nil {
-		return nil, strings.Split(err.Error(), "\n")
+		return nil, append(strings.Split(err.Error(), "\n"), certificateWarnings(c.Set)...)
 	}
-	return store, store.Warnings(c.References())
+	return store, append(store.Warnings(c.References()), certificateWarnings(c.Set)...)
 }
 
 // describe says in words what a configuration does.
@@ -166,6 +166,7 @@ func describeRule(w io.Writer, rule *rules.Rule, store *secrets.Store) {
 	for _, i := range rule.Injections {
 		describeInjection(w, i, store)
 	}
+	describeCertificate(w, rule)
 	if len(rule.Remove) > 0 {
 		fmt.Fprintf(w, "  removes %s\n", strings.Join(rule.Remove, ", "))
 	}

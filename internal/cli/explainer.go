@@ -79,16 +79,27 @@ func (x explainer) matched(e *telemetry.Explanation, rule *rules.Rule) {
 		e.Secrets = append(e.Secrets, telemetry.SecretOrigin{Name: name, Source: origin(x.store, name)})
 		usable = usable && x.store.Check(name) == nil
 	}
+	if files, ok := certificateFiles(rule); ok {
+		e.Secrets = append(e.Secrets, telemetry.SecretOrigin{Name: clientCertificate, Source: certificateOrigin(files)})
+		_, err := files.Load()
+		usable = usable && err == nil
+	}
 	e.Result = "forwarded with the headers of rule " + rule.Name
 	if !usable {
 		e.Result = "502: a secret is missing, and nothing is sent upstream"
 	}
 }
 
+// clientCertificate is what records call it.
+const clientCertificate = "client certificate"
+
 // injects lists the names of what a rule puts into a request.
 func injects(rule *rules.Rule) (names []string) {
 	for _, i := range rule.Injections {
 		names = append(names, i.String())
+	}
+	if rule.ClientCertificate() != nil {
+		names = append(names, clientCertificate)
 	}
 	return names
 }

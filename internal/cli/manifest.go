@@ -112,6 +112,12 @@ func secretPlaces(c *config.Config) ([]manifest.Secret, error) {
 		return nil, errors.New("env_file: a container has no such file; remove it, and the manifest " +
 			"takes each secret from where the platform keeps secrets")
 	}
+	for _, rule := range c.Set.Rules() {
+		if files, ok := certificateFiles(rule); ok {
+			return nil, fmt.Errorf("rule %q: client_certificate: a container has no file %s, and the manifest does not put it there; "+
+				"leave the rule out here, and add it and the files to the manifest by hand", rule.Name, files.Cert)
+		}
+	}
 	var places []manifest.Secret
 	for _, name := range c.References() {
 		switch c.Secrets.Named[name].Fetch.(type) {

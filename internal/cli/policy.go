@@ -31,7 +31,7 @@ func provide(c *config.Config, r resolve, environ []string, logger *slog.Logger)
 	if p.store, err = p.sourcing.find(c); err != nil {
 		return p, err
 	}
-	for _, w := range p.store.Warnings(c.References()) {
+	for _, w := range append(p.store.Warnings(c.References()), certificateWarnings(c.Set)...) {
 		logger.Warn(w)
 	}
 	if p.via, err = upstreamProxy(c, p.store); err != nil {

@@ -51,6 +51,11 @@ func inputs(c *config.Config) []string {
 	if c.Secrets.Dir != "" {
 		files = append(files, c.Secrets.Dir)
 	}
+	for _, rule := range c.Set.Rules() {
+		if certificate, ok := certificateFiles(rule); ok {
+			files = append(files, certificate.Cert, certificate.Key)
+		}
+	}
 	for _, name := range c.References() {
 		source, named := c.Secrets.Named[name]
 		switch {
@@ -133,6 +138,9 @@ func (r *reloader) load() {
 	}
 	for _, p := range c.Warnings {
 		r.logger.Warn(p.String())
+	}
+	for _, w := range certificateWarnings(c.Set) {
+		r.logger.Warn(w)
 	}
 	store.Prefetch(c.References())
 	policy, err := newPolicy(c.Set, store)
