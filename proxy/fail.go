@@ -79,7 +79,7 @@ var (
 	failCertificate = failure{502, "tls_certificate_error", "the upstream's certificate is not valid for the host",
 		"if a private authority signed it, name that authority's PEM file in upstream_ca; verification cannot be turned off"}
 	failTLS = failure{502, "tls_protocol_error", "the TLS handshake with the upstream failed",
-		"check that the upstream speaks TLS 1.2 or later on this port"}
+		"check that the upstream speaks TLS 1.2 or later on this port, and whether it wants a client certificate (client_certificate of the rule)"}
 	failAlert = failure{502, "tls_alert_received", "the upstream ended TLS with an alert, instead of answering",
 		"it may want a client certificate, or not accept the one that it was shown: see client_certificate of the rule, and keybearer explain URL"}
 	failNotHTTP2 = failure{502, "tls_protocol_error", "the upstream no longer selects HTTP/2",
