@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"keybearer/rules"
@@ -68,6 +70,58 @@ func TestClientAuthReload(t *testing.T) {
 		}
 		if r := f.record(); r.Account != "" {
 			t.Errorf("account %q, want none: the username may be a secret", r.Account)
+		}
+	})
+}
+
+// Two accounts at once, while policies are replaced: no request is refused, and no
+// connection to the upstream carries the keys of both. Seen red: with a view that takes
+// the account of one policy and the rules of the next; without the account in the key.
+func TestAccountStorm(t *testing.T) {
+	overBoth(t, func(t *testing.T, http2 bool) {
+		f := startTeams(t)
+		swapped := twoTeams()
+		swapped.Rules[0], swapped.Rules[1] = swapped.Rules[1], swapped.Rules[0]
+		f.setPolicy(swapped, teamSecrets())
+		second := f.policy
+		f.setPolicy(twoTeams(), teamSecrets())
+		policies := []*Policy{f.policy, second}
+
+		stop, flips := make(chan struct{}), sync.WaitGroup{}
+		flips.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+					f.proxy.SetPolicy(policies[i%2])
+				}
+			}
+		})
+		var teams sync.WaitGroup
+		for _, team := range []string{"team-a", "team-b", "team-a", "team-b"} {
+			client := f.as(team, http2)
+			teams.Go(func() {
+				for range 50 {
+					if status, failure := f.get(client, "https://api.test/"); status != 200 {
+						t.Errorf("%s: status %d, %s", team, status, failure)
+						return
+					}
+				}
+			})
+		}
+		teams.Wait()
+		close(stop)
+		flips.Wait()
+		for addr, keys := range f.conns {
+			if len(slices.Compact(keys)) > 1 {
+				t.Errorf("the connection %s carried the keys of both accounts", addr)
+			}
+		}
+		for _, key := range []string{canary + "-a", canary + "-b"} {
+			if n := len(slices.DeleteFunc(slices.Clone(f.keys), func(k string) bool { return k != key })); n != 100 {
+				t.Errorf("%d requests with a key, want 100", n)
+			}
 		}
 	})
 }
