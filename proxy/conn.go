@@ -23,7 +23,10 @@ type clientConn struct {
 	p      *Proxy
 	wire   *wire
 	remote string // the client's address, for records
-	client string // whom upstream connections are pooled for
+	client string // the address, whom upstream connections are pooled for
+
+	account string      // by which the proxy is used, "" if clients are not told apart
+	sent    credentials // those of the account
 
 	target  rules.Target // of an intercepted connection
 	name    string       // the target's, for records
@@ -114,11 +117,12 @@ func (c *clientConn) request() (again, handedOver bool) {
 		c.refuseHead(c.wire, err)
 		return false, false
 	}
-	if f := c.authorize(s.req.Header); f != nil {
+	policy, f := c.authorize(s.req.Header)
+	if f != nil {
 		return s.refuseEarly(f), false
 	}
 	if s.req.Method == "CONNECT" {
-		return false, c.connect(&s.req)
+		return false, c.connect(&s.req, policy)
 	}
 	return s.forward(), false
 }
@@ -217,7 +221,7 @@ func (c *clientConn) contain() {
 
 // connect serves a CONNECT request. It reports whether the connection was handed
 // over to another goroutine, which will close it.
-func (c *clientConn) connect(req *http1.Request) (handedOver bool) {
+func (c *clientConn) connect(req *http1.Request, policy view) (handedOver bool) {
 	r := c.begin()
 	r.Method = "CONNECT"
 	target, err := rules.ParseTarget(req.Target, 0)
@@ -228,7 +232,7 @@ func (c *clientConn) connect(req *http1.Request) (handedOver bool) {
 	case framingErr != nil || f.Kind == http1.Chunked || f.Length > 0: // WinINet sends Content-Length: 0
 		return c.refuseConnect(&r, failMalformed.because("a CONNECT request has no body"))
 	}
-	d := c.p.policy.Load().set.Decide(target)
+	d := policy.set.Decide(target)
 	c.target, c.name, c.named = target, target.String(), d.Named
 	r.Target, r.Verdict, r.Reason = c.name, d.Verdict, d.Reason
 	switch d.Verdict {

@@ -81,16 +81,16 @@ func (u *upstreams) override(t rules.Target) netip.AddrPort {
 	return u.p.Overrides[i].addr
 }
 
-// dialTLS connects to a target and verifies its certificate. It offers the
+// dialTLS connects to the target of the key and verifies its certificate. It offers the
 // protocols in that order; none when the list is empty.
-func (u *upstreams) dialTLS(ctx context.Context, t rules.Target, named bool, protocols []string) (*tls.Conn, error) {
+func (u *upstreams) dialTLS(ctx context.Context, key upstreamKey, named bool, protocols []string) (*tls.Conn, error) {
 	begin := time.Now()
-	raw, err := u.dial(ctx, t, named)
+	raw, err := u.dial(ctx, key.target, named)
 	if err != nil {
 		return nil, err
 	}
 	connected := time.Now()
-	conn, err := u.secure(ctx, raw, t.Host(), protocols)
+	conn, err := u.secure(ctx, raw, key.target.Host(), protocols, key.identity)
 	if err != nil {
 		return nil, err
 	}
@@ -112,12 +112,12 @@ func (o *opening) tell(r *Record) {
 	}
 }
 
-// secure makes a TLS connection of raw and verifies that it is with host. It closes
-// raw if that fails.
-func (u *upstreams) secure(ctx context.Context, raw net.Conn, host string, protocols []string) (*tls.Conn, error) {
+// secure makes a TLS connection of raw and verifies that it is with host, which is shown
+// the identity if it asks. It closes raw if that fails.
+func (u *upstreams) secure(ctx context.Context, raw net.Conn, host string, protocols []string, shown *identity) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	conn := tls.Client(newSocket(raw), &tls.Config{
+	config := &tls.Config{
 		ServerName:                  host,
 		RootCAs:                     u.p.UpstreamRoots,
 		NextProtos:                  protocols,
@@ -125,7 +125,9 @@ func (u *upstreams) secure(ctx context.Context, raw net.Conn, host string, proto
 		ClientSessionCache:          u.sessions,
 		VerifyConnection:            u.refuseOwnAuthority,
 		DynamicRecordSizingDisabled: true,
-	})
+	}
+	shown.show(config)
+	conn := tls.Client(newSocket(raw), config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("%w with %s: %w", errHandshake, host, err)

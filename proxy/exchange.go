@@ -13,10 +13,11 @@ type exchange struct {
 	target    rules.Target
 	named     bool
 	plaintext bool
-	action    *action  // what the rule that matched does; nil if none did
-	hidden    *needles // see hide
-	applied   []string // names of what inject has put in; not to be changed
-	renewed   bool     // see renew
+	identity  *identity // that the upstream is shown; nil: none
+	action    *action   // what the rule that matched does; nil if none did
+	hidden    *needles  // see hide
+	applied   []string  // names of what inject has put in; not to be changed
+	renewed   bool      // see renew
 
 	withheld func(name string) bool // what was taken out where nothing was put in; nil: nothing
 }
@@ -24,7 +25,7 @@ type exchange struct {
 // admit decides whether a request may be sent, and prepares its fields: the
 // first enabled rule that matches puts its headers in, or the request is
 // refused. Nothing reaches the upstream before admit has returned nil.
-func (x *exchange) admit(policy *Policy, method, authority string, h requestHead) error {
+func (x *exchange) admit(policy view, method, authority string, h requestHead) error {
 	path, _, _ := strings.Cut(h.target(), "?")
 	x.Path = printable(path)
 	switch strings.ToUpper(method) {
@@ -55,7 +56,7 @@ func (x *exchange) admit(policy *Policy, method, authority string, h requestHead
 	switch match.Outcome {
 	case rules.Matched:
 		x.Reason = "" // the rule is told; that of the connection may be another
-		return x.inject(policy.action(match.Rule, x.target), h)
+		return x.act(policy.action(match.Rule, x.target), h)
 	case rules.AmbiguousPath:
 		return &failAmbiguous
 	case rules.PlaintextNotInjected:
@@ -66,9 +67,23 @@ func (x *exchange) admit(policy *Policy, method, authority string, h requestHead
 	return nil
 }
 
+// act does to the request what the rule that matched does.
+func (x *exchange) act(a *action, h requestHead) error {
+	if err := x.inject(a, h); err != nil {
+		return err
+	}
+	x.identity = a.identity
+	return x.identity.usable()
+}
+
+// key is what the connection to the upstream has to be for.
+func (x *exchange) key(c *clientConn) upstreamKey {
+	return upstreamKey{client: c.client, account: c.account, identity: x.identity, target: x.target, plaintext: x.plaintext}
+}
+
 // decide asks the policy in force about the target, for every request: the policy
 // may have changed since the connection was opened.
-func (x *exchange) decide(policy *Policy) error {
+func (x *exchange) decide(policy view) error {
 	decide := policy.set.Decide
 	if x.plaintext {
 		decide = policy.set.DecidePlaintext

@@ -45,7 +45,9 @@ var (
 	failNotTunnelled = failure{400, "http_request_error", "the client asks for an https:// URL without CONNECT",
 		"use a client that opens a tunnel (axios does from 1.16.1 on), or one with an agent that does: what it sends now, anybody on the way can read"}
 	failCredentials = failure{407, "http_request_denied", "this proxy wants credentials",
-		"put the username and password of client_auth into the proxy's URL, http://USER:PASSWORD@HOST:PORT"}
+		"put the username and password of client_auth, or the name and token of one of clients, into the proxy's URL, http://USER:PASSWORD@HOST:PORT"}
+	failAccount = failure{403, "http_request_denied", "the credentials with which the connection was opened are no longer valid",
+		"open a connection with those that are valid now"}
 	failUser = failure{403, "http_request_denied", "this proxy serves one user of this machine only",
 		"start one of your own with keybearer run"}
 	failDenied = failure{403, "http_request_denied", "the host may not be reached through this proxy",
@@ -77,7 +79,9 @@ var (
 	failCertificate = failure{502, "tls_certificate_error", "the upstream's certificate is not valid for the host",
 		"if a private authority signed it, name that authority's PEM file in upstream_ca; verification cannot be turned off"}
 	failTLS = failure{502, "tls_protocol_error", "the TLS handshake with the upstream failed",
-		"check that the upstream speaks TLS 1.2 or later on this port"}
+		"check that the upstream speaks TLS 1.2 or later on this port, and whether it wants a client certificate (client_certificate of the rule)"}
+	failAlert = failure{502, "tls_alert_received", "the upstream ended TLS with an alert, instead of answering",
+		"it may want a client certificate, or not accept the one that it was shown: see client_certificate of the rule, and keybearer explain URL"}
 	failNotHTTP2 = failure{502, "tls_protocol_error", "the upstream no longer selects HTTP/2",
 		"open a new connection: it will speak what the upstream speaks now"}
 	failProtocol = failure{502, "http_protocol_error", "the upstream's response is malformed",
@@ -139,6 +143,14 @@ func fail(err error) *failure {
 		return &failUnroutable // no permission, no descriptor, no such address family
 	}
 	return &failInternal
+}
+
+// isAlert reports whether the other end of TLS has ended it for a reason. In TLS 1.3 that
+// is how a server tells that it wants another client certificate, after the handshake:
+// it is the answer to the first request.
+func isAlert(err error) bool {
+	var operation *net.OpError
+	return errors.As(err, &operation) && operation.Op == "remote error"
 }
 
 // errHandshake marks errors of the TLS handshake that have no type of their own.

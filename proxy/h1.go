@@ -112,7 +112,10 @@ func (s *h1) admit() (http1.Framing, error) {
 	if hosts == 1 && authority == "" {
 		return framing, failMisdirected.because("the Host field is empty")
 	}
-	policy := s.p.policy.Load()
+	policy, err := s.c.view()
+	if err != nil {
+		return framing, err
+	}
 	if err := s.exchange.admit(policy, s.req.Method, authority, (*h1Head)(&s.req)); err != nil {
 		return framing, err
 	}
@@ -128,7 +131,8 @@ func (s *h1) send(framing http1.Framing) (*upstream, error) {
 	if f := s.c.dialErr.Swap(nil); f != nil {
 		return nil, f
 	}
-	key := upstreamKey{client: s.c.client, target: s.target, plaintext: s.plaintext, upgrade: s.plaintext && s.upgrade}
+	key := s.key(s.c)
+	key.upgrade = s.plaintext && s.upgrade
 	for fresh := false; ; fresh = true {
 		up, err := s.p.upstreams.http1(context.Background(), key, s.named, fresh)
 		if err != nil {
@@ -185,6 +189,9 @@ func (s *h1) roundTrip(up *upstream, framing http1.Framing) error {
 		if err := s.readResponse(up); err != nil {
 			if f := s.upload.failure(); f != nil {
 				return f
+			}
+			if isAlert(err) {
+				return &failAlert
 			}
 			if first && len(up.received()) == 0 && !isTimeout(err) && !isMalformed(err) {
 				return errNoResponse

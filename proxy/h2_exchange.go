@@ -164,7 +164,11 @@ func (e *h2) admit() (*http.Request, error) {
 	if trailers {
 		header.add("Te", "trailers")
 	}
-	if err := e.exchange.admit(e.p.policy.Load(), e.r.Method, e.r.Host, h); err != nil {
+	policy, err := e.c.view()
+	if err != nil {
+		return nil, err
+	}
+	if err := e.exchange.admit(policy, e.r.Method, e.r.Host, h); err != nil {
 		return nil, err
 	}
 	if _, ok := header["User-Agent"]; !ok {

@@ -15,8 +15,8 @@ const maxUnsent = 8
 // its way to it: one without a body or side effects is sent once more, and any of which
 // nothing was sent yet goes out on another connection.
 func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
-	key := upstreamKey{client: e.c.client, target: e.target}
-	for again, unsent := false, 0; ; {
+	key := e.key(e.c)
+	for again, alerted, unsent := false, false, 0; ; {
 		conn, err := e.p.upstreams.http2(out.Context(), key, e.named)
 		if err != nil {
 			return nil, err
@@ -36,10 +36,14 @@ func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
 			out = renewed
 			continue
 		}
+		alerted = alerted || isAlert(err)
 		switch {
 		case out.Context().Err() == nil && !e.wrote.Load() && unsent < maxUnsent:
 			unsent++
 		case again || out.Context().Err() != nil || out.Body != http.NoBody || !isIdempotent(out.Method) || e.hasInformed():
+			if alerted {
+				return nil, &failAlert
+			}
 			return nil, fmt.Errorf("%w: %w", roundTripFailure(err), err)
 		default:
 			again = true

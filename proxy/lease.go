@@ -19,6 +19,9 @@ type lease struct {
 	names []string           // the secrets that do not
 	last  atomic.Pointer[expanded]
 
+	identity *identity // that the rule shows to upstreams
+	unshown  error     // why it cannot
+
 	perTarget bool   // they are others for each target
 	target    string // host:port, of a lease for one target
 
@@ -84,7 +87,7 @@ func (l *lease) of(t rules.Target) *lease {
 		}
 		delete(l.targets, other)
 	}
-	one := &lease{rule: l.rule, store: l.store, stay: l.stay, names: l.names, target: t.String()}
+	one := &lease{rule: l.rule, store: l.store, stay: l.stay, names: l.names, identity: l.identity, unshown: l.unshown, target: t.String()}
 	l.targets[t] = one
 	return one
 }
@@ -112,6 +115,7 @@ func (l *lease) current() *action {
 		}
 		return f.value, f.err
 	})
+	a.identify(l.identity, l.unshown)
 	if len(l.names) == 0 {
 		return a
 	}

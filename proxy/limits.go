@@ -26,6 +26,7 @@ const (
 
 	maxIdlePerKey = 64   // upstream connections kept for one client and target
 	maxIdle       = 1024 // upstream connections kept in all
+	maxSessions   = 1024 // TLS sessions with upstreams, of each client certificate and of none
 	maxRemembered = 4096 // targets whose protocol is remembered
 	rememberTime  = 10 * time.Minute
 

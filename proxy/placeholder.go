@@ -46,7 +46,7 @@ const maxPlaces = 16
 // checkPlaceholders refuses a request that holds what stands for a secret of another
 // rule than the one that matched: the client means the secret to go there, and the
 // operator does not. It refuses one with too many places as well.
-func (x *exchange) checkPlaceholders(policy *Policy, matched *rules.Rule, h requestHead) error {
+func (x *exchange) checkPlaceholders(policy view, matched *rules.Rule, h requestHead) error {
 	if len(policy.placeholders) == 0 {
 		return nil
 	}

@@ -17,7 +17,7 @@ type Policy struct {
 	set          *rules.Set
 	actions      map[*rules.Rule]*action
 	placeholders map[string]string // texts that stand for secrets, by the names of those
-	clients      *credentials      // what clients must send; nil if nothing
+	clients      accounts          // who may use the proxy; nil: everybody
 }
 
 // action returns what a rule does to a request for a target now.
@@ -44,13 +44,14 @@ type action struct {
 	secret  []string        // what must not come back: those, and what they were before
 	needles func() *needles // the same, made ready to search for when it is first needed
 
-	lease *lease // of which it is a part; nil if its values stay as they are
+	identity *identity // that upstreams are shown; nil: none
+	lease    *lease    // of which it is a part; nil if its values stay as they are
 }
 
 // SecretError says that a rule cannot act, or clients cannot be told apart,
 // because a secret is not available.
 type SecretError struct {
-	Owner  string // who needs it: rule "openai", client_auth
+	Owner  string // who needs it: rule "openai", client_auth, client "team-a"
 	Secret string // its name
 	Err    error
 }
@@ -68,17 +69,17 @@ func (e *SecretError) Unwrap() error { return e.Err }
 func NewPolicy(set *rules.Set, store *secrets.Store) (*Policy, error) {
 	p := &Policy{set: set, actions: make(map[*rules.Rule]*action), placeholders: set.Placeholders()}
 	var errs []error
+	shown := make(identities)
 	for _, rule := range set.Rules() {
-		a := newLease(rule, store).first()
+		l := newLease(rule, store)
+		l.identity, l.unshown = shown.of(rule)
+		a := l.first()
 		p.actions[rule] = a
 		errs = append(errs, a.err)
 	}
-	if field, ok := set.ClientAuth(); ok {
-		x := expansion{owner: "client_auth", lookup: store.Lookup}
-		value, _ := x.expand(field)
-		p.clients = newCredentials(value)
-		errs = append(errs, x.err())
-	}
+	var err error
+	p.clients, err = newAccounts(set, store)
+	errs = append(errs, err)
 	return p, errors.Join(errs...)
 }
 

@@ -14,6 +14,7 @@ type Record struct {
 	Duration time.Duration
 
 	Client   string // the client's address, host:port
+	Account  string // the name of the one of clients that it has shown to be, "" if none
 	Target   string // host:port, "" if the client named none that is valid
 	Protocol string // "tunnel", "http/1.1", "h2"; "" when refused before any
 	TLS      uint16 // version of TLS with the client, as in crypto/tls; 0 if keybearer did not terminate it
@@ -44,7 +45,7 @@ type Record struct {
 
 // begin opens a record; the caller emits it in a defer.
 func (c *clientConn) begin() Record {
-	return Record{ID: c.p.recordID.Add(1), Start: time.Now(), Client: c.remote, TLS: c.version}
+	return Record{ID: c.p.recordID.Add(1), Start: time.Now(), Client: c.remote, Account: c.account, TLS: c.version}
 }
 
 func (p *Proxy) emit(r *Record) {

@@ -32,6 +32,8 @@ type upstreams struct {
 // reach the client for which its connection was made (I12).
 type upstreamKey struct {
 	client    string
+	account   string
+	identity  *identity // that the upstream was shown
 	target    rules.Target
 	plaintext bool
 	upgrade   bool // plaintext, for a WebSocket: see UpstreamProxy
@@ -65,12 +67,14 @@ type upstream struct {
 
 func (u *upstreams) init(p *Proxy) {
 	u.p = p
-	u.sessions = tls.NewLRUClientSessionCache(1024)
+	u.sessions = newSessions()
 	u.idle = make(map[upstreamKey][]*upstream)
 	u.h2 = make(map[upstreamKey]*h2Pool)
 	u.protocol = make(map[protocolKey]choice)
 	u.initTransport()
 }
+
+func newSessions() tls.ClientSessionCache { return tls.NewLRUClientSessionCache(maxSessions) }
 
 // http1 returns a connection for one exchange at a time: an idle one, or a new
 // one if fresh is set or none is idle.
@@ -89,7 +93,7 @@ func (u *upstreams) http1(ctx context.Context, key upstreamKey, named, fresh boo
 	if key.plaintext {
 		return u.dialPlain(ctx, key, named)
 	}
-	conn, err := u.dialTLS(ctx, key.target, named, []string{protoHTTP1})
+	conn, err := u.dialTLS(ctx, key, named, []string{protoHTTP1})
 	if err != nil {
 		u.forget(key.target)
 		return nil, err
@@ -229,11 +233,14 @@ func (u *upstreams) negotiate(ctx context.Context, c *clientConn, offered []stri
 	if known && time.Since(last.made) < rememberTime {
 		return last.protocol, nil
 	}
-	conn, err := u.dialTLS(ctx, c.target, c.named, offered)
+	key := upstreamKey{client: c.client, account: c.account, target: c.target}
+	if policy, err := c.view(); err == nil { // else the first request is refused
+		key.identity = policy.identityFor(c.target)
+	}
+	conn, err := u.dialTLS(ctx, key, c.named, offered)
 	if err != nil {
 		return "", err
 	}
-	key := upstreamKey{client: c.client, target: c.target}
 	proto := conn.ConnectionState().NegotiatedProtocol
 	if proto == protoHTTP2 {
 		err = u.addHTTP2(ctx, key, conn)

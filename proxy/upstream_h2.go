@@ -128,7 +128,7 @@ func (u *upstreams) http2(ctx context.Context, key upstreamKey, named bool) (*h2
 
 func (u *upstreams) dialHTTP2(key upstreamKey, named bool) error {
 	ctx := context.Background() // the dial is not one stream's
-	conn, err := u.dialTLS(ctx, key.target, named, []string{protoHTTP2})
+	conn, err := u.dialTLS(ctx, key, named, []string{protoHTTP2})
 	if err != nil {
 		u.forget(key.target)
 		return err

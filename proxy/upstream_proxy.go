@@ -125,7 +125,7 @@ func (u *upstreams) dialProxy(ctx context.Context, v *UpstreamProxy, t rules.Tar
 		return nil
 	})
 	if err == nil && v.TLS {
-		conn, err = u.secure(ctx, conn, v.Address.Host(), []string{protoHTTP1})
+		conn, err = u.secure(ctx, conn, v.Address.Host(), []string{protoHTTP1}, nil)
 	}
 	if err != nil {
 		return nil, nil, v.blame(err)

@@ -30,6 +30,7 @@ func Compile(c Config, unmatched Verdict) (*Set, []Problem) {
 		i.Name = "Proxy-Authorization"
 		s.clientAuth = &i
 	}
+	k.clients(s, c)
 	if !k.failed() {
 		k.lint(s)
 	}
@@ -123,6 +124,7 @@ func (c *compiler) rule(at string, w *RuleConfig) *Rule {
 		enabled: w.Enabled == nil || *w.Enabled, plaintext: w.AllowPlaintext, written: *w,
 	}
 	r.Injections = c.injections(at, w)
+	c.certificate(at, w)
 	r.Remove = c.removals(at, w, r.Injections)
 	r.hosts = c.hosts(at, w, r.carriesSecret())
 	for n, text := range w.MatchPaths {
@@ -187,6 +189,23 @@ func (c *compiler) hosts(at string, w *RuleConfig, secret bool) []hostPattern {
 		c.warnf(at+".allow_plaintext", "injects into plain HTTP, where everybody on the way can read it; use https")
 	}
 	return out
+}
+
+// certificate checks client_certificate; the files are not for this package to read.
+func (c *compiler) certificate(at string, w *RuleConfig) {
+	if w.ClientCertificate == nil {
+		return
+	}
+	at += ".client_certificate"
+	if w.ClientCertificate.Cert == "" {
+		c.errorf(at+".cert", "is missing; name the PEM file of the certificate")
+	}
+	if w.ClientCertificate.Key == "" {
+		c.errorf(at+".key", "is missing; name the PEM file of the private key")
+	}
+	if w.AllowPlaintext {
+		c.errorf(at, "cannot be shown in plain HTTP; take allow_plaintext out, or make two rules of this one")
+	}
 }
 
 func (c *compiler) removals(at string, w *RuleConfig, injections []Injection) []string {

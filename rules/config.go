@@ -14,6 +14,8 @@ type Config struct {
 	AccessControl *AccessControlConfig `yaml:"access_control" doc:"Which hosts may be reached at all; exactly one of the two lists."`
 	Callbacks     []CallbackConfig     `yaml:"callbacks" doc:"LangSmith: servers that answer with the headers to inject, for requests that no rule acts on."`
 	ClientAuth    *BasicAuthConfig     `yaml:"client_auth" doc:"The Basic proxy credentials that every client must send; both parts may hold ${NAME}."`
+
+	Clients map[string]ClientConfig `yaml:"clients" doc:"Who may use the proxy, by name, each with its own rules; instead of client_auth. A client sends its name and token as Basic proxy credentials."`
 }
 
 // RuleConfig is one entry of rules.
@@ -38,6 +40,8 @@ type RuleConfig struct {
 	ScrubResponses  string            `yaml:"scrub_responses" doc:"Which response bodies injected values are masked in." enum:"text,all,off"`
 	AllowPlaintext  bool              `yaml:"allow_plaintext" doc:"Inject into plain http:// requests too; exact hosts only."`
 	AllowBroadHosts bool              `yaml:"allow_broad_hosts" doc:"Permit a host pattern that spans a public suffix."`
+
+	ClientCertificate *CertificateConfig `yaml:"client_certificate" doc:"The certificate to show to upstreams that ask for one (mutual TLS)."`
 }
 
 // HeaderConfig is one entry of headers.
@@ -94,6 +98,18 @@ func (c SecretConfig) Template() (Template, error) {
 type BasicAuthConfig struct {
 	Username string `yaml:"username" doc:"May hold ${NAME}."`
 	Password string `yaml:"password" doc:"May hold ${NAME}."`
+}
+
+// CertificateConfig is the value of client_certificate.
+type CertificateConfig struct {
+	Cert string `yaml:"cert" doc:"Required: the PEM file of the certificate and the chain behind it; relative to the configuration file."`
+	Key  string `yaml:"key" doc:"Required: the PEM file of its private key, which is a secret; relative to the configuration file."`
+}
+
+// ClientConfig is one entry of clients.
+type ClientConfig struct {
+	Token string   `yaml:"token" doc:"Required: the password that the client sends with its name; may hold ${NAME}."`
+	Rules []string `yaml:"rules" doc:"Required: names of the rules that the client has, and no others; in the order of the file they act. [] is none."`
 }
 
 // AccessControlConfig is the value of access_control.

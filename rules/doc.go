@@ -42,6 +42,12 @@
 // makes of /v1/..%2fadmin is not known here, so a path matches only if every way
 // to read it matches; see [Set.Match].
 //
+// # Clients
+//
+// If the policy tells clients apart, [Set.Client] has a [Client] for each: its Set is the
+// policy with that client's rules alone, and is asked like any other. What is not a rule,
+// no_proxy and access_control, is the same in all of them.
+//
 // # Non-goals
 //
 // There is no way to match on a query string or on a body, and no way for one

@@ -21,9 +21,13 @@ func (c *compiler) lint(s *Set) {
 
 // lintReach finds rules that no request can reach.
 func (c *compiler) lintReach(at string, s *Set, r *Rule) {
+	views := s.views(r)
+	if len(views) == 0 {
+		c.warnf(at, "no client has the rule %s, so no request can reach it; add it to the rules of a client, or take it out", r.Name)
+	}
 	var bypassed, denied int
 	earlier := map[string]bool{}
-	shadowed := true
+	shadowed := len(views) > 0
 	for i := range r.hosts {
 		p := &r.hosts[i]
 		switch {
@@ -32,12 +36,14 @@ func (c *compiler) lintReach(at string, s *Set, r *Rule) {
 		case s.noProxy.covering(p, nil) != nil:
 			bypassed++
 		default:
-			first := s.hosts.covering(p, func(q *hostPattern) bool { return q.order < r.order && q.rule.contains(r) })
-			if first == nil {
-				shadowed = false
-				continue
+			for _, view := range views {
+				first := view.hosts.covering(p, func(q *hostPattern) bool { return q.order < r.order && q.rule.contains(r) })
+				if first == nil {
+					shadowed = false
+					break
+				}
+				earlier[first.rule.Name] = true
 			}
-			earlier[first.rule.Name] = true
 		}
 	}
 	switch {

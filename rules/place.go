@@ -68,13 +68,11 @@ func checkPlaceholder(text string) error {
 		return fmt.Errorf("%q is too short to be told from other text; use at least %d characters", text, minPlaceholder)
 	case odd >= 0:
 		return errors.New("a placeholder has letters, digits and -._~ only, so that it is the same wherever it is sent")
-	case !strings.ContainsAny(text, "-._~") || strings.IndexFunc(text, isLetter) < 0:
-		return fmt.Errorf("%q might be a number or a word that stands in a request anyway; use letters with a -, as in sk-placeholder-1234", text)
+	case strings.ToLower(text) == strings.ToUpper(text) || strings.Trim(text, "abcdefghijklmnopqrstuvwxyz") == "":
+		return fmt.Errorf("%q might be a number or a word that stands in a request anyway; mix letters with others, as in sk-placeholder-1234", text)
 	}
 	return nil
 }
-
-func isLetter(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
 
 // knownPlaceholders are those of the rules so far, by the names of their secrets.
 type knownPlaceholders map[string]string

@@ -64,12 +64,17 @@ func (r *Rule) Methods() []string { return slices.Clone(r.written.MatchMethods) 
 // Headers are the "name: value" conditions, as written; all must hold.
 func (r *Rule) Headers() []string { return slices.Clone(r.written.MatchHeaders) }
 
+// ClientCertificate names the files of the certificate that is shown to upstreams; nil
+// if the rule has none.
+func (r *Rule) ClientCertificate() *CertificateConfig { return r.written.ClientCertificate }
+
 // Plaintext reports whether the rule injects into plain HTTP too.
 func (r *Rule) Plaintext() bool { return r.plaintext }
 
-// carriesSecret reports whether a request that the rule acts on holds a secret.
+// carriesSecret reports whether a request that the rule acts on holds a secret, or comes
+// with one.
 func (r *Rule) carriesSecret() bool {
-	return slices.ContainsFunc(r.Injections, Injection.Secret)
+	return r.written.ClientCertificate != nil || slices.ContainsFunc(r.Injections, Injection.Secret)
 }
 
 // A stage is how far a request got with a rule: at which condition it failed, or

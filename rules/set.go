@@ -38,6 +38,7 @@ type Set struct {
 	unmatched Verdict
 
 	clientAuth *Injection // nil: every client is welcome
+	clients    []Client   // instead of clientAuth; nil: all clients have all rules
 }
 
 // ClientAuth returns the field that every client must send to use the proxy, and
@@ -50,7 +51,7 @@ func (s *Set) ClientAuth() (Injection, bool) {
 }
 
 // References lists the names of all secrets that the enabled rules and the
-// clients' credentials need, sorted.
+// clients' credentials need, sorted; of a [Client]'s set those of its rules.
 func (s *Set) References() []string {
 	var names []string
 	for _, r := range s.enabled {
@@ -58,6 +59,9 @@ func (s *Set) References() []string {
 	}
 	if s.clientAuth != nil {
 		names = append(names, s.clientAuth.References()...)
+	}
+	for _, c := range s.clients {
+		names = append(names, c.Credentials.References()...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -229,6 +233,8 @@ func (s *Set) Explain(q Request) (Match, []Step) {
 		switch {
 		case !r.enabled:
 			steps[i] = Step{Rule: r.Name, Why: "not enabled"}
+		case !s.has(r):
+			steps[i] = Step{Rule: r.Name, Why: "not a rule of this client"}
 		case i > decided:
 			steps[i] = Step{Rule: r.Name, Why: "not reached: rule " + m.Rule.Name + " comes first"}
 		default:
@@ -240,6 +246,23 @@ func (s *Set) Explain(q Request) (Match, []Step) {
 
 // Rules are the enabled rules in file order.
 func (s *Set) Rules() []*Rule { return slices.Clone(s.enabled) }
+
+// Naming returns the enabled rules, in file order, one of which may act on a request over
+// TLS to t.
+func (s *Set) Naming(t Target) (named []*Rule) {
+	if s.hosts == nil {
+		return nil
+	}
+	for list := range s.hosts.candidates(t.host) {
+		for _, p := range list {
+			if p.port.names(t.port, false) && p.matches(t) {
+				named = append(named, p.rule)
+			}
+		}
+	}
+	slices.SortFunc(named, func(a, b *Rule) int { return a.order - b.order })
+	return slices.Compact(named)
+}
 
 // Bases returns what the names of a certificate authority can be constrained to
 // without keeping it from any host that the rules name: exact hosts and the

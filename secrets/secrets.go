@@ -259,20 +259,20 @@ const exposed = 0o027
 // Warnings reports what is doubtful about the places these secrets come from:
 // files that others can read or replace. Each file is named once.
 func (st *Store) Warnings(names []string) []string {
-	if runtime.GOOS == "windows" {
-		return nil // access there is a matter of ACLs, which Mode does not show
-	}
 	var warnings []string
 	for _, name := range names {
-		src := st.source(name)
-		mode, ok := src.mode()
-		if !ok || mode&exposed == 0 {
-			continue
-		}
-		w := fmt.Sprintf("%s is open to other users (mode %04o); run chmod 600 on it", src, mode)
-		if !slices.Contains(warnings, w) {
+		if w := warnMode(st.source(name)); w != "" && !slices.Contains(warnings, w) {
 			warnings = append(warnings, w)
 		}
 	}
 	return warnings
+}
+
+// warnMode returns a warning if others can read or replace the file behind src.
+func warnMode(src source) string {
+	mode, ok := src.mode()
+	if !ok || mode&exposed == 0 || runtime.GOOS == "windows" { // there it is a matter of ACLs, which Mode does not show
+		return ""
+	}
+	return fmt.Sprintf("%s is open to other users (mode %04o); run chmod 600 on it", src, mode)
 }

@@ -92,7 +92,7 @@ func (o *serveOptions) checkAdmin(address string) error {
 // explainRecord is for the admin page.
 func (r *reloader) explainRecord(record proxy.Record) telemetry.Explanation {
 	now := r.inForce.Load()
-	e := explainer{config: now.config, store: now.store, via: r.via}.explainRecord(record)
+	e := explainer{config: now.config, set: now.config.Set, store: now.store, via: r.via}.explainRecord(record)
 	e.Reloaded = now.loaded.After(record.Start)
 	return e
 }

@@ -61,9 +61,9 @@ func (o *checkOptions) check(cmd *cobra.Command) error {
 func (o *checkOptions) places(c *config.Config) (*secrets.Store, []string) {
 	store, err := sourcing{}.find(c)
 	if err != nil {
-		return nil, strings.Split(err.Error(), "\n")
+		return nil, append(strings.Split(err.Error(), "\n"), certificateWarnings(c.Set)...)
 	}
-	return store, store.Warnings(c.References())
+	return store, append(store.Warnings(c.References()), certificateWarnings(c.Set)...)
 }
 
 // describe says in words what a configuration does.
@@ -94,6 +94,10 @@ func describe(w io.Writer, c *config.Config, store *secrets.Store) {
 			fmt.Fprintf(w, "  they hold the secret %s: %s\n", name, origin(store, name))
 		}
 	}
+	clients, _ := c.Set.Clients()
+	for _, client := range clients {
+		describeClient(w, client, store)
+	}
 	if len(c.Policy.NoProxy) > 0 {
 		fmt.Fprintf(w, "never decrypted: %s\n", strings.Join(c.Policy.NoProxy, ", "))
 	}
@@ -108,6 +112,31 @@ func describe(w io.Writer, c *config.Config, store *secrets.Store) {
 	}
 	fmt.Fprintf(w, "all other hosts: %s\n", verb)
 	describeProxy(w, c.Settings.UpstreamProxy, store)
+}
+
+// describeClient says which rules a client has, and how it is known.
+func describeClient(w io.Writer, c rules.Client, store *secrets.Store) {
+	var names []string
+	for _, rule := range c.Set.Rules() {
+		names = append(names, rule.Name)
+	}
+	fmt.Fprintf(w, "client %s: %s\n", c.Name, orNone(names))
+	for _, name := range c.Credentials.References() {
+		fmt.Fprintf(w, "  sends the secret %s: %s\n", name, origin(store, name))
+	}
+	if len(c.Credentials.References()) == 0 {
+		fmt.Fprintln(w, "  sends a token that stands in the configuration")
+	}
+}
+
+func orNone(rules []string) string {
+	switch len(rules) {
+	case 0:
+		return "no rule"
+	case 1:
+		return "rule " + rules[0]
+	}
+	return "rules " + strings.Join(rules, ", ")
 }
 
 // describeProxy says how upstreams are reached, unless that is as usual.
@@ -141,6 +170,7 @@ func describeRule(w io.Writer, rule *rules.Rule, store *secrets.Store) {
 	for _, i := range rule.Injections {
 		describeInjection(w, i, store)
 	}
+	describeCertificate(w, rule)
 	if len(rule.Remove) > 0 {
 		fmt.Fprintf(w, "  removes %s\n", strings.Join(rule.Remove, ", "))
 	}

@@ -92,12 +92,11 @@ func (c *child) result(err error) error {
 }
 
 // childEnv is the environment of the command: that of keybearer without the
-// secrets, with what a client needs. A variable that gives a secret away, and the
+// secrets of these names, with what a client needs. A variable that gives a secret away, and the
 // variable that a program looks for the secret in, hold a placeholder: many
 // programs do not start without.
-func childEnv(environ []string, c *config.Config, store *secrets.Store, p clientenv.Params) []string {
+func childEnv(environ []string, c *config.Config, store *secrets.Store, names []string, p clientenv.Params) []string {
 	const placeholder = "keybearer-placeholder"
-	names := c.References()
 	hidden := append(store.EnvNames(names), "KEYBEARER_UPSTREAM_PROXY") // also if a flag outweighs it
 	dummies := map[string]string{}
 	for _, name := range slices.Concat(store.EnvNames(names), names) {

@@ -20,6 +20,7 @@ import (
 type envOptions struct {
 	settings
 	mounted
+	account
 	format, proxy string
 	wait          time.Duration
 }
@@ -31,16 +32,19 @@ func newEnv() *cobra.Command {
 		Short: "Print the variables that a client of a running proxy needs",
 		Long: `Print the environment variables that make a program use the keybearer serve of
 this configuration and trust its CA: proxy addresses, CA bundles for the common
-languages and tools, and the env_vars of the rules.`,
+languages and tools, and the env_vars of the rules. With --client the address of the
+proxy holds the token of that client: it is for nobody else to read.`,
 		Example: `  eval "$(keybearer env)"
   keybearer env --format fish | source
+  keybearer env --client team-a --format docker > team-a.env
   keybearer serve & keybearer env --wait 10s --format github >> "$GITHUB_ENV"
   keybearer env --format docker --mounted-at /certs --proxy http://keybearer:3128 > app.env`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.print(cmd) },
 	}
-	o.settings.register(cmd, "listen", "ca-dir", "client-dir")
+	o.settings.register(cmd, "listen", "ca-dir", "client-dir", "secrets-dir", "env-file")
 	o.mounted.register(cmd)
+	o.account.register(cmd)
 	cmd.Flags().StringVarP(&o.format, "format", "f", "sh", "write `FORMAT`: "+strings.Join(clientenv.Formats(), ", "))
 	cmd.Flags().DurationVar(&o.wait, "wait", 0, "wait for serve to be ready, for up to that `TIME`, as in 10s")
 	cmd.Flags().StringVar(&o.proxy, "proxy", "", "the `URL` of the proxy (default from the setting listen)")
@@ -49,6 +53,10 @@ languages and tools, and the env_vars of the rules.`,
 
 func (o *envOptions) print(cmd *cobra.Command) error {
 	c, err := o.load(cmd.InOrStdin(), false)
+	if err != nil {
+		return err
+	}
+	client, err := o.of(c)
 	if err != nil {
 		return err
 	}
@@ -66,6 +74,10 @@ func (o *envOptions) print(cmd *cobra.Command) error {
 			return err
 		}
 	}
+	if o.proxy, err = through(o.proxy, c, client); err != nil {
+		return err
+	}
+	narrow(c, client)
 	files := filesOf(c.Settings)
 	if o.mounted == "" { // else they are not for us to see
 		if err := files.check(); err != nil {

@@ -15,6 +15,7 @@ import (
 type explainOptions struct {
 	settings
 	resolve
+	account
 	method  string
 	headers []string
 }
@@ -28,6 +29,7 @@ func newExplain() *cobra.Command {
 by rule why it acts or not, the names of the headers that would be set, and where
 each secret comes from.`,
 		Example: `  keybearer explain https://api.openai.com/v1/models
+  keybearer explain --client team-a https://api.openai.com/v1/models
   keybearer explain -X POST -H 'x-team: blue' https://github.com/o/r.git/git-upload-pack`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -39,6 +41,7 @@ each secret comes from.`,
 	}
 	o.settings.register(cmd, "unmatched-hosts", "secrets-dir", "env-file")
 	o.resolve.register(cmd)
+	o.account.register(cmd)
 	cmd.Flags().StringVarP(&o.method, "request", "X", "GET", "the `METHOD` of the request")
 	cmd.Flags().StringArrayVarP(&o.headers, "header", "H", nil, "a `HEADER` of the request, name: value; repeatable")
 	return cmd
@@ -56,12 +59,16 @@ func (o *explainOptions) explain(cmd *cobra.Command, url string) error {
 	if err != nil {
 		return err
 	}
+	client, err := o.of(c)
+	if err != nil {
+		return err
+	}
 	store, err := sourcing{}.find(c)
 	if err != nil {
 		return err
 	}
 	address, _ := o.address(request.Target)
-	e := explainer{config: c, store: store, via: upstreamProxy(c, store)}
+	e := explainer{config: c, set: client.Set, store: store, via: upstreamProxy(c, store)}
 	printExplanation(cmd.OutOrStdout(), e.explain(request, address))
 	return nil
 }

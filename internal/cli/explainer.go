@@ -15,6 +15,7 @@ import (
 // the admin page. It asks the functions that the proxy asks.
 type explainer struct {
 	config *config.Config
+	set    *rules.Set // of the client that asks
 	store  *secrets.Store
 	via    *proxy.UpstreamProxy // nil if there is none
 }
@@ -22,9 +23,9 @@ type explainer struct {
 // explain explains r. The address of a name is known only when it is dialled, unless
 // --resolve gives it; then it is not "".
 func (x explainer) explain(r rules.Request, address string) telemetry.Explanation {
-	decide := x.config.Set.Decide
+	decide := x.set.Decide
 	if r.Plaintext {
-		decide = x.config.Set.DecidePlaintext
+		decide = x.set.DecidePlaintext
 	}
 	d := decide(r.Target)
 	e := telemetry.Explanation{Target: r.Target.String(), Address: address, Verdict: d.Verdict.String(), Reason: d.Reason}
@@ -40,7 +41,7 @@ func (x explainer) explain(r rules.Request, address string) telemetry.Explanatio
 		e.Result = unmatched(d.Verdict, r.Plaintext)
 		return e
 	}
-	match, steps := x.config.Set.Explain(r)
+	match, steps := x.set.Explain(r)
 	for _, s := range steps {
 		e.Rules = append(e.Rules, telemetry.RuleAnswer{Rule: s.Rule, Matched: s.Matched, Why: s.Why})
 	}
@@ -78,11 +79,19 @@ func (x explainer) matched(e *telemetry.Explanation, rule *rules.Rule) {
 		e.Secrets = append(e.Secrets, telemetry.SecretOrigin{Name: name, Source: origin(x.store, name)})
 		usable = usable && x.store.Check(name) == nil
 	}
+	if files, ok := certificateFiles(rule); ok {
+		e.Secrets = append(e.Secrets, telemetry.SecretOrigin{Name: clientCertificate, Source: certificateOrigin(files)})
+		_, err := files.Load()
+		usable = usable && err == nil
+	}
 	e.Result = "forwarded with the headers of rule " + rule.Name
 	if !usable {
 		e.Result = "502: a secret is missing, and nothing is sent upstream"
 	}
 }
+
+// clientCertificate is what records call it.
+const clientCertificate = "client certificate"
 
 // injects lists the names of what a rule puts into a request.
 func injects(rule *rules.Rule) (names []string) {
@@ -92,6 +101,9 @@ func injects(rule *rules.Rule) (names []string) {
 			name = "what " + rule.Description + " answers with"
 		}
 		names = append(names, name)
+	}
+	if rule.ClientCertificate() != nil {
+		names = append(names, clientCertificate)
 	}
 	return names
 }
@@ -104,7 +116,15 @@ func (x explainer) explainRecord(r proxy.Record) telemetry.Explanation {
 	if err != nil {
 		return telemetry.Explanation{Target: r.Target, Verdict: r.Verdict.String(), Reason: r.Reason, Result: "refused before any rule was asked"}
 	}
-	request := rules.Request{Target: target, Method: r.Method, Path: r.Path, Header: fieldsOf(x.config.Set, r.Rule)}
+	if _, several := x.config.Set.Clients(); several {
+		client, ok := x.config.Set.Client(r.Account)
+		if !ok {
+			return telemetry.Explanation{Target: r.Target, Verdict: rules.Deny.String(), Reason: "there is no such client",
+				Result: "refused before any rule was asked"}
+		}
+		x.set = client.Set
+	}
+	request := rules.Request{Target: target, Method: r.Method, Path: r.Path, Header: fieldsOf(x.set, r.Rule)}
 	if r.Method == "CONNECT" {
 		return x.connection(request)
 	}
@@ -114,7 +134,7 @@ func (x explainer) explainRecord(r proxy.Record) telemetry.Explanation {
 
 // connection explains a connection, in which no request was seen.
 func (x explainer) connection(r rules.Request) telemetry.Explanation {
-	d := x.config.Set.Decide(r.Target)
+	d := x.set.Decide(r.Target)
 	e := telemetry.Explanation{Target: r.Target.String(), Verdict: d.Verdict.String(), Reason: d.Reason, Result: unmatched(d.Verdict, false)}
 	if d.Verdict == rules.Intercept {
 		e.Result = "intercepted: the rules are asked for each request in it"

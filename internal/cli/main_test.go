@@ -86,7 +86,7 @@ func countInterrupts() {
 }
 
 // upstream is an HTTPS server for api.example.com that says whether it was sent
-// the canary, and what X-Second was. Its path /wait answers after release.
+// the canary, what X-Second was, and whose certificate it was shown. Its path /wait answers after release.
 type upstream struct {
 	address string
 	ca      []byte
@@ -116,7 +116,7 @@ func newUpstream() (*upstream, error) {
 	}
 	server := &http.Server{
 		Handler:   u,
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{*leaf}},
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{*leaf}, ClientAuth: tls.RequestClientCert},
 		ErrorLog:  log.New(io.Discard, "", 0),
 	}
 	go server.ServeTLS(l, "", "")
@@ -142,6 +142,9 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "key=%s", header)
 	if second := r.Header.Get("X-Second"); second != "" {
 		fmt.Fprintf(w, " second=%s", second)
+	}
+	if shown := r.TLS.PeerCertificates; len(shown) > 0 {
+		fmt.Fprintf(w, " certificate=%s", shown[0].Subject.CommonName)
 	}
 }
 

@@ -106,9 +106,18 @@ func secretPlaces(c *config.Config) ([]manifest.Secret, error) {
 	case c.Policy.ClientAuth != nil:
 		return nil, errors.New("client_auth: a manifest would have to give the app its password; remove it: " +
 			"nobody but the app reaches keybearer there")
+	case c.Policy.Clients != nil:
+		return nil, errors.New("clients: a manifest puts keybearer next to one app, and would have to give it a client's token; " +
+			"remove clients and the rules of others: nobody but the app reaches keybearer there")
 	case c.Settings.EnvFile != "":
 		return nil, errors.New("env_file: a container has no such file; remove it, and the manifest " +
 			"takes each secret from where the platform keeps secrets")
+	}
+	for _, rule := range c.Set.Rules() {
+		if files, ok := certificateFiles(rule); ok {
+			return nil, fmt.Errorf("rule %q: client_certificate: a container has no file %s, and the manifest does not put it there; "+
+				"leave the rule out here, and add it and the files to the manifest by hand", rule.Name, files.Cert)
+		}
 	}
 	var places []manifest.Secret
 	for _, name := range c.References() {

@@ -31,7 +31,7 @@ func provide(c *config.Config, r resolve, environ []string, logger *slog.Logger)
 	if p.store, err = p.sourcing.find(c); err != nil {
 		return p, err
 	}
-	for _, w := range p.store.Warnings(c.References()) {
+	for _, w := range append(p.store.Warnings(c.References()), certificateWarnings(c.Set)...) {
 		logger.Warn(w)
 	}
 	if p.via = upstreamProxy(c, p.store); p.via != nil {
@@ -52,10 +52,10 @@ func newPolicy(set *rules.Set, store *secrets.Store) (*proxy.Policy, error) {
 	return policy, exit(exitSecret, err)
 }
 
-// forget takes the secrets out of keybearer's own environment: from here on
-// nothing that it starts or reports can hold them.
-func forget(store *secrets.Store, c *config.Config) {
-	for _, name := range store.EnvNames(c.References()) {
+// forget takes the secrets of these names out of keybearer's own environment: from
+// here on nothing that it starts or reports can hold them.
+func forget(store *secrets.Store, names []string) {
+	for _, name := range store.EnvNames(names) {
 		os.Unsetenv(name)
 	}
 }

@@ -52,7 +52,7 @@ func newRehearsal(host rules.Target, document, secret string, environ []string) 
 	if r.run, err = r.open(host); err != nil {
 		return nil, err
 	}
-	r.env = childEnv(environ, c, store, r.run.files.params(c, r.run.url()))
+	r.env = childEnv(environ, c, store, c.References(), r.run.files.params(c, r.run.url()))
 	r.run.proxy.SetPolicy(policy)
 	go r.run.proxy.Serve(r.run.listener)
 	return r, nil

@@ -52,6 +52,11 @@ func inputs(c *config.Config) []string {
 	if c.Secrets.Dir != "" {
 		files = append(files, c.Secrets.Dir)
 	}
+	for _, rule := range c.Set.Rules() {
+		if certificate, ok := certificateFiles(rule); ok {
+			files = append(files, certificate.Cert, certificate.Key)
+		}
+	}
 	for _, name := range c.References() {
 		source, named := c.Secrets.Named[name]
 		switch {
@@ -82,7 +87,7 @@ func (r *reloader) begin() (*proxy.Policy, *proxy.UpstreamProxy, error) {
 	r.via = provided.via
 	r.inForce.Store(&inForce{config: c, store: provided.store, loaded: time.Now()})
 	r.secrets, r.found = provided.store, provided.sourcing
-	forget(provided.store, c)
+	forget(provided.store, c.References())
 	return provided.policy, provided.via, nil
 }
 
@@ -134,6 +139,9 @@ func (r *reloader) load() {
 	}
 	for _, p := range c.Warnings {
 		r.logger.Warn(p.String())
+	}
+	for _, w := range certificateWarnings(c.Set) {
+		r.logger.Warn(w)
 	}
 	store.Prefetch(c.References())
 	policy, err := newPolicy(c.Set, store)

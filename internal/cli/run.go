@@ -20,6 +20,7 @@ import (
 type runOptions struct {
 	settings
 	resolve
+	account
 }
 
 func newRun() *cobra.Command {
@@ -46,6 +47,7 @@ signal n ended it. Only what goes wrong is logged, unless --log-level is given.`
 	o.settings.register(cmd, "unmatched-hosts", "allow-private", "secrets-dir", "env-file",
 		"upstream-ca", "upstream-proxy", "upstream-no-proxy", "access-log", "log-format", "log-level")
 	o.resolve.register(cmd)
+	o.account.register(cmd)
 	cmd.Flags().SetInterspersed(false) // what follows the command is the command's
 	return cmd
 }
@@ -58,6 +60,12 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	if !o.flags.Changed("log-level") && os.Getenv("KEYBEARER_LOG_LEVEL") == "" {
 		c.Settings.LogLevel = "warn" // the rest of the terminal is the command's
 	}
+	client, err := o.of(c)
+	if err != nil {
+		return err
+	}
+	hidden := c.References() // those of other clients as well
+	narrow(c, client)
 	owner := ownUserOnly(c, peer.Known())
 	logs, err := openLogs(cmd, c)
 	if err != nil {
@@ -83,8 +91,8 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	defer s.close()
 	s.proxy.UpstreamProxy = provided.via
 	s.proxy.SetPolicy(provided.policy)
-	child.Env = childEnv(os.Environ(), c, provided.store, s.files.params(c, s.url()))
-	forget(provided.store, c)
+	child.Env = childEnv(os.Environ(), c, provided.store, hidden, s.files.params(c, s.url()))
+	forget(provided.store, hidden)
 	go s.proxy.Serve(s.listener) // until close; it has no other error to tell
 	return child.run()
 }

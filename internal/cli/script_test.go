@@ -20,6 +20,7 @@ import (
 //	                        whether it got the secret; sets API to its address
 //	                        and writes api-ca.pem
 //	empty DIR               demands that nothing is in it
+//	certificate NAME CN DAYS  writes NAME.pem and NAME.key of a client
 //
 // and the programs keybearer, get URL... (a client) and those of the system.
 func TestStories(t *testing.T) {
@@ -42,6 +43,8 @@ func TestStories(t *testing.T) {
 			"canary": setCanary,
 			"api":    startAPI,
 			"empty":  empty,
+
+			"certificate": newCertificate,
 		},
 	})
 }

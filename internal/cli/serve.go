@@ -180,11 +180,13 @@ func listenAddress(c *config.Config, l net.Listener) string {
 // that was asked for, or clients have to show credentials of their own: whoever
 // reaches the proxy can use those of the rules.
 func (o *serveOptions) checkListen(c *config.Config, listen string) error {
-	if _, asks := c.Set.ClientAuth(); asks || o.allowRemote || isOwnMachine(listen) {
+	_, asks := c.Set.ClientAuth()
+	_, several := c.Set.Clients()
+	if asks || several || o.allowRemote || isOwnMachine(listen) {
 		return nil
 	}
 	return exit(exitUsage, fmt.Errorf("other machines may reach %s, and whoever reaches the proxy can use its credentials; "+
-		"listen on 127.0.0.1, set client_auth, or add --allow-remote if only clients you trust can connect", listen))
+		"listen on 127.0.0.1, set client_auth or clients, or add --allow-remote if only clients you trust can connect", listen))
 }
 
 // isOwnMachine reports whether only this machine can reach an address to listen on. One

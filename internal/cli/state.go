@@ -88,6 +88,11 @@ func ruleState(r *rules.Rule, problems map[string]string) telemetry.RuleState {
 			why = append(why, p)
 		}
 	}
+	if files, ok := certificateFiles(r); ok {
+		if _, err := files.Load(); err != nil {
+			why = append(why, clientCertificate+": "+err.Error())
+		}
+	}
 	s.Problem = strings.Join(why, ", ")
 	return s
 }

@@ -157,6 +157,7 @@ func (r *report) load(file string, data []byte, o Options) *Config {
 		Dir:     c.Settings.SecretsDir,
 		EnvFile: c.Settings.EnvFile,
 	}
+	r.certificates(c.Policy.Rules, base, policyPath)
 	set, problems := c.Compile()
 	r.compiled(problems, policyPath)
 	c.Set, c.Literals = set, r.literals

@@ -246,7 +246,7 @@ func TestWhichFile(t *testing.T) {
 func TestRelativePaths(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "keybearer.yaml")
-	text := good + "secrets: {KEY: {file: secrets/key}}\nsecrets_dir: run\nupstream_ca: /etc/roots.pem\nenv_file: .env\n"
+	text := good + "    client_certificate: {cert: client.pem, key: /etc/client.key}\nsecrets: {KEY: {file: secrets/key}}\nsecrets_dir: run\nupstream_ca: /etc/roots.pem\nenv_file: .env\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -257,6 +257,8 @@ func TestRelativePaths(t *testing.T) {
 	}
 	for _, tc := range []struct{ name, got, want string }{
 		{"secrets.KEY.file", c.Secrets.Named["KEY"].File, filepath.Join(dir, "secrets", "key")},
+		{"client_certificate.cert", c.Set.Rules()[0].ClientCertificate().Cert, filepath.Join(dir, "client.pem")},
+		{"client_certificate.key", c.Set.Rules()[0].ClientCertificate().Key, "/etc/client.key"},
 		{"secrets_dir", c.Settings.SecretsDir, filepath.Join(dir, "run")},
 		{"Secrets.Dir", c.Secrets.Dir, filepath.Join(dir, "run")},
 		{"upstream_ca", c.Settings.UpstreamCA, "/etc/roots.pem"},

@@ -161,9 +161,18 @@ func (r *report) beforehand(c *Config) {
 		}
 	}
 	field, _ := c.Set.ClientAuth()
+	r.staying("client_auth", field, c.Secrets)
+	clients, _ := c.Set.Clients()
+	for _, client := range clients {
+		r.staying(join("clients", client.Name)+".token", client.Credentials, c.Secrets)
+	}
+}
+
+// staying refuses secrets that change as what clients have to send.
+func (r *report) staying(path string, field rules.Injection, sources secrets.Sources) {
 	for _, name := range field.References() {
-		if f := c.Secrets.Named[name].Fetch; f != nil && hasEnd(f) {
-			r.errorf("client_auth", "refers to %s, which changes from time to time, and clients would not know; use a secret that stays as it is", name)
+		if f := sources.Named[name].Fetch; f != nil && hasEnd(f) {
+			r.errorf(path, "refers to %s, which changes from time to time, and clients would not know; use a secret that stays as it is", name)
 		}
 	}
 }

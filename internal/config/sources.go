@@ -1,12 +1,14 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"keybearer/rules"
 	"keybearer/secrets"
 )
 
@@ -101,6 +103,23 @@ func (r *report) source(path string, s source, base string) secrets.Source {
 		r.errorf(path+".ttl", "is for exec; http has its own, and tokens say how long they may be used")
 	}
 	return out
+}
+
+// certificates resolves the paths of client_certificate.
+func (r *report) certificates(all []rules.RuleConfig, base, policyPath string) {
+	for n := range all {
+		w := all[n].ClientCertificate
+		if w == nil {
+			continue
+		}
+		at := fmt.Sprintf("%srules[%d].client_certificate.", policyPath, n)
+		for key, path := range map[string]*string{"cert": &w.Cert, "key": &w.Key} {
+			*path = relativeTo(base, *path)
+			if err := checkPath(*path); err != nil {
+				r.errorf(at+key, "%v", err)
+			}
+		}
+	}
 }
 
 // kinds are the places that an entry names.

@@ -14,6 +14,8 @@ type Event struct {
 	Time   time.Time `json:"time"` // when it began
 	Client string    `json:"client"`
 	Target string    `json:"target,omitempty"`
+	// Account is the name of the client in the configuration, if it has clients.
+	Account string `json:"account,omitempty"`
 
 	Protocol string   `json:"protocol,omitempty"`
 	Verdict  string   `json:"verdict"`
@@ -38,7 +40,7 @@ type Event struct {
 
 func newEvent(r *proxy.Record) Event {
 	return Event{
-		ID: r.ID, Time: r.Start, Client: r.Client, Target: Clean(r.Target),
+		ID: r.ID, Time: r.Start, Client: r.Client, Account: Clean(r.Account), Target: Clean(r.Target),
 		Protocol: r.Protocol, Verdict: r.Verdict.String(), Method: Clean(r.Method), Path: Clean(r.Path),
 		Rule: Clean(r.Rule), Injected: r.Injected,
 		Status: r.Status, Received: r.BytesReceived, Sent: r.BytesSent, Masked: r.Masked,

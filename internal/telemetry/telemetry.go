@@ -101,6 +101,7 @@ func addAttributes(to *slog.Record, r *proxy.Record) {
 	line := attrs(room[:0])
 	line.add(slog.Uint64("id", r.ID))
 	line.text("client", r.Client)
+	line.text("account", r.Account)
 	line.text("target", r.Target)
 	line.text("protocol", r.Protocol)
 	line.add(slog.String("verdict", r.Verdict.String()))
