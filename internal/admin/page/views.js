@@ -196,7 +196,7 @@ export function detail(e, close) {
     el("h3", "", "Why"), why,
     el("h3", "", "Time"), timing(e),
     el("h3", "", "Record"),
-    el("dl", "fields", fact("id", e.id), fact("began", new Date(e.time).toISOString()), fact("client", e.client),
+    el("dl", "fields", fact("id", e.id), fact("began", new Date(e.time).toISOString()), fact("client", e.client), fact("account", e.account),
       fact("target", e.target), fact("protocol", e.protocol), fact("verdict", e.verdict), fact("rule", e.rule), list("injected", e.injected),
       fact("status", e.status), fact("error", e.error), fact("received", bytes(e.received)), fact("sent", bytes(e.sent)),
       fact("masked", e.masked ? `${e.masked} × an injected value, in the answer` : "")),
