@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 type requestHead interface {
 	rules.HeaderMatcher
 	has(match func(name string) bool) bool
+	fields(yield func(name, value string) bool)
 	remove(drop func(name string) bool)
 	add(name, value string)
 	rewrite(change func(value string) string) // of every field
@@ -43,7 +43,7 @@ func (x *exchange) inject(a *action, h requestHead) error {
 		return &failInternal
 	case a.err != nil:
 		return a.failure()
-	case len(a.secret) > 0 && isPresigned(h.target()):
+	case a.signer == nil && len(a.secret) > 0 && isPresigned(h.target()), a.signer != nil && a.signer.foreign(h):
 		x.Reason = "presigned_url: the URL has a signature of its own; nothing was injected"
 		return nil
 	}
@@ -57,12 +57,15 @@ func (x *exchange) inject(a *action, h requestHead) error {
 			x.applied = without(x.applied, a.names[i])
 		}
 	}
-	if applied == 0 && len(a.settings) > 0 {
+	if applied == 0 && len(a.settings) > 0 && a.signer == nil {
 		x.Reason = "the request has nothing that the rule would replace, or all that it would set; nothing was injected"
 		return nil
 	}
 	x.searchable(a, h)
 	x.action = a
+	if a.signer != nil {
+		return x.claim(a.signer, h)
+	}
 	return nil
 }
 
@@ -117,7 +120,7 @@ func (s *setting) set(h requestHead) {
 // reports whether to send the request again, with new ones in h, which must be safe.
 // Otherwise the next request has them.
 func (x *exchange) renew(status int, safe bool, h requestHead) bool {
-	if status != http.StatusUnauthorized || x.action == nil || x.action.lease == nil || x.renewed {
+	if x.action == nil || x.action.lease == nil || x.renewed || !x.action.refuses(status) {
 		return false
 	}
 	x.renewed = true
@@ -125,13 +128,12 @@ func (x *exchange) renew(status int, safe bool, h requestHead) bool {
 	if a == nil || !safe {
 		return false
 	}
-	x.replace(a, h)
-	return true
+	return x.replace(a, h) == nil
 }
 
 // replace puts the values of another expansion of the same rule in the places of those
-// that were put in before.
-func (x *exchange) replace(a *action, h requestHead) {
+// that were put in before, and signs the request anew if it was signed.
+func (x *exchange) replace(a *action, h requestHead) error {
 	for i := range a.settings {
 		s := &a.settings[i]
 		switch {
@@ -144,6 +146,10 @@ func (x *exchange) replace(a *action, h requestHead) {
 		}
 	}
 	x.action = a
+	if a.signer != nil {
+		return x.sign(h)
+	}
+	return nil
 }
 
 // sent notes that the request, with what was injected, is on its way.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"keybearer/proxy/sigv4"
 	"keybearer/rules"
 	"keybearer/secrets"
 )
@@ -34,6 +35,7 @@ type action struct {
 	settings []setting              // in order
 	names    []string               // of the settings, for records
 	gone     []string               // names of fields that are removed and not set
+	signer   *signer                // after all settings; nil if the rule does not sign
 	drops    func(name string) bool // reports whether the client's own field of that name is taken out, whatever else it sent
 	owns     func(name string) bool // reports whether a field of that name is the rule's, not the client's
 	err      error                  // why the rule cannot act; its requests are refused
@@ -97,8 +99,16 @@ func newAction(rule *rules.Rule, before []string, lookup func(name string) (secr
 			secret = append(secret, value)
 		}
 	}
+	if rule.Signing != nil {
+		a.names = append(a.names, rule.Signing.String())
+		a.signer = newSigner(rule.Signing, func(key rules.Injection) string {
+			value, _ := x.expand(key)
+			secret = append(secret, value)
+			return value
+		})
+	}
 	if a.err = x.err(); a.err != nil {
-		a.settings, secret = nil, nil // nothing half-expanded stays around
+		a.settings, a.signer, secret = nil, nil, nil // nothing half-expanded stays around
 	}
 	a.own, a.secret = secret, slices.Concat(secret, before)
 	a.needles = sync.OnceValue(func() *needles { return newNeedles(a.secret) })
@@ -133,10 +143,12 @@ func (x *expansion) expand(field rules.Injection) (value string, parts []string)
 }
 
 // takesOut returns what reports whether the client's field of a name is removed: one
-// of those that are gone or always set, or of those set on a condition as well.
+// of those that are gone or always set, or of those set on a condition or signed as
+// well.
 func (a *action) takesOut(conditional bool) func(name string) bool {
 	return func(name string) bool {
-		return slices.ContainsFunc(a.gone, func(gone string) bool { return sameField(gone, name) }) ||
+		return conditional && a.signer != nil && sigv4.Signs(name) ||
+			slices.ContainsFunc(a.gone, func(gone string) bool { return sameField(gone, name) }) ||
 			slices.ContainsFunc(a.settings, func(s setting) bool {
 				return s.in == rules.InHeader && (conditional || s.when == rules.Always) && sameField(s.name, name)
 			})

@@ -89,6 +89,9 @@ func injects(rule *rules.Rule) (names []string) {
 	for _, i := range rule.Injections {
 		names = append(names, i.String())
 	}
+	if rule.Signing != nil {
+		names = append(names, rule.Signing.String())
+	}
 	return names
 }
 

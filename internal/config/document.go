@@ -76,15 +76,22 @@ var unsupported = map[reflect.Type]map[string]string{
 		"callbacks": "not implemented by keybearer yet; use rules with secrets from the environment or from files",
 	},
 	reflect.TypeFor[rules.RuleConfig](): {
-		"type":  "not implemented by keybearer yet; a rule injects headers (inject_headers, headers, basic_auth): remove it",
-		"aws":   "not implemented by keybearer yet; requests cannot be signed for AWS: remove the rule",
 		"azure": "not implemented by keybearer yet; requests cannot be signed for Azure: remove the rule",
 		"gcp":   "not implemented by keybearer yet; tokens cannot be obtained from Google Cloud: remove the rule",
 	},
-	reflect.TypeFor[rules.HeaderConfig](): {
-		"is_set": "LangSmith returns this in place of a value that it keeps to itself; remove it and write the value as {NAME}",
+	reflect.TypeFor[rules.HeaderConfig]():     {"is_set": isSet},
+	reflect.TypeFor[rules.CredentialConfig](): {"is_set": isSet},
+	reflect.TypeFor[rules.AWSConfig](): {
+		"role_arn":      roleARN,
+		"subject_scope": roleARN,
 	},
 }
+
+const (
+	isSet   = "LangSmith returns this in place of a value that it keeps to itself; remove it and write the value as {NAME}"
+	roleARN = "not implemented by keybearer; LangSmith assumes the role with a token of its own: use access_key_id, secret_access_key and session_token, " +
+		"which secrets may fetch (exec, http)"
+)
 
 // document is either kind of file, decoded.
 type document struct {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+
+	"keybearer/rules"
 )
 
 // Schema returns the JSON Schema (draft 2020-12) of the configuration, made from
@@ -34,6 +36,9 @@ func (g generator) schema(t reflect.Type, f field) map[string]any {
 	case reflect.Pointer:
 		return g.schema(t.Elem(), f)
 	case reflect.Struct:
+		if t == reflect.TypeFor[rules.CredentialConfig]() {
+			return map[string]any{"anyOf": []any{map[string]any{"type": "string"}, g.definition(t)}}
+		}
 		return g.definition(t)
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": g.schema(t.Elem(), field{})}
@@ -78,6 +83,9 @@ func (g generator) definition(t reflect.Type) map[string]any {
 			}
 			p["description"] = f.doc
 			properties[f.name] = p
+		}
+		if t == reflect.TypeFor[rules.RuleConfig]() { // whose hosts are known if it has aws
+			object["anyOf"] = []any{map[string]any{"required": []string{"match_hosts"}}, map[string]any{"required": []string{"aws"}}}
 		}
 		if required != nil {
 			object["required"] = required
