@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"keybearer/proxy/sigv4"
 	"keybearer/rules"
 )
 
@@ -147,6 +148,7 @@ func (x *exchange) replace(a *action, h requestHead) error {
 	}
 	x.action = a
 	if a.signer != nil {
+		h.remove(sigv4.Signs)
 		return x.sign(h)
 	}
 	return nil

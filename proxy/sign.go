@@ -27,15 +27,6 @@ func newSigner(rule *rules.Signing, expand func(rules.Injection) (value string))
 	return s
 }
 
-const (
-	// signedSize is how many bytes of one request are held back to sign them: of a
-	// body whose hash the client has not sent, or of a chunk. Amazon's own limits for
-	// bodies are below it but for storage, where no client does so.
-	signedSize = 32 << 20
-	// signedSizes is the same for all requests at a time.
-	signedSizes = 256 << 20
-)
-
 // signature is the one that an exchange is to have.
 type signature struct {
 	claim  *sigv4.Claim
@@ -80,9 +71,8 @@ func (x *exchange) signable(h requestHead) sigv4.Request {
 	return sigv4.Request{Method: x.Method, Host: x.authority(), Target: h.target(), Fields: h.fields}
 }
 
-// sign signs the request, as the last thing before it is sent.
+// sign signs the request, which has no signature, as the last thing before it is sent.
 func (x *exchange) sign(h requestHead) error {
-	h.remove(sigv4.Signs)
 	signed, err := sigv4.Sign(x.signable(h), x.signature.claim, x.action.signer.keys, time.Now())
 	if err != nil {
 		return cannotSign(err)

@@ -96,24 +96,27 @@ func TestChunks(t *testing.T) {
 func TestNotChunks(t *testing.T) {
 	zero := strings.Repeat("0", 64)
 	for name, text := range map[string]string{
-		"no signature":        "1\r\na\r\n0\r\n\r\n",
-		"short signature":     "1;chunk-signature=00\r\na\r\n",
-		"no size":             ";chunk-signature=" + zero + "\r\na\r\n",
-		"negative size":       "-1;chunk-signature=" + zero + "\r\n",
-		"too large":           "10001;chunk-signature=" + zero + "\r\n",
-		"huge":                "ffffffffffffffffffff;chunk-signature=" + zero + "\r\n",
-		"data too long":       "1;chunk-signature=" + zero + "\r\nabc\r\n",
-		"long line":           strings.Repeat("0", maxLine+1),
-		"cut in a chunk":      "2;chunk-signature=" + zero + "\r\na",
-		"cut between chunks":  "1;chunk-signature=" + zero + "\r\na\r\n",
-		"nothing":             "",
-		"a trailer":           "0;chunk-signature=" + zero + "\r\nx:y\r\n\r\n",
-		"a trailer signature": "0;chunk-signature=" + zero + "\r\nx-amz-trailer-signature:" + zero + "\r\n\r\n",
-		"more":                "0;chunk-signature=" + zero + "\r\n\r\n1;chunk-signature=" + zero + "\r\na\r\n",
+		"no signature":             "1\r\na\r\n0\r\n\r\n",
+		"at once: short signature": "1;chunk-signature=00\r\na\r\n",
+		"at once: no size":         ";chunk-signature=" + zero + "\r\na\r\n",
+		"at once: negative size":   "-1;chunk-signature=" + zero + "\r\n",
+		"at once: too large":       "10001;chunk-signature=" + zero + "\r\n",
+		"at once: huge":            "ffffffffffffffffffff;chunk-signature=" + zero + "\r\n",
+		"data too long":            "1;chunk-signature=" + zero + "\r\nabc\r\n",
+		"at once: long line":       strings.Repeat("0", maxLine+1),
+		"cut in a chunk":           "2;chunk-signature=" + zero + "\r\na",
+		"cut between chunks":       "1;chunk-signature=" + zero + "\r\na\r\n",
+		"nothing":                  "",
+		"a trailer":                "0;chunk-signature=" + zero + "\r\nx:y\r\n\r\n",
+		"a trailer signature":      "0;chunk-signature=" + zero + "\r\nx-amz-trailer-signature:" + zero + "\r\n\r\n",
+		"more":                     "0;chunk-signature=" + zero + "\r\n\r\n1;chunk-signature=" + zero + "\r\na\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := upload.chunks(t, 65536)
 			out, err := c.Write(nil, []byte(text))
+			if err == nil && strings.HasPrefix(name, "at once: ") {
+				t.Error("not refused as soon as it is seen")
+			}
 			if err == nil {
 				err = c.Close()
 			}

@@ -99,7 +99,7 @@ func pairs(list []string) iter.Seq2[string, string] {
 
 func (v vector) request(t *testing.T) (Request, *Claim, time.Time) {
 	t.Helper()
-	fields := append(slices.Clone(v.fields), "Authorization", v.dummy(), "X-Amz-Date", "20990101T000000Z", "X-Amz-Security-Token", "dummy")
+	fields := append(slices.Clone(v.fields), "Authorization", v.dummy(), "X-Amz-Date", "20990101T000000Z", "X-Amz-Security-Token", "dummy", "Accept", "*/*")
 	r := Request{Method: v.method, Host: v.host, Target: v.target, Fields: pairs(fields)}
 	c, err := Read(r)
 	if err != nil || c == nil {
