@@ -35,13 +35,14 @@ type signature struct {
 }
 
 // foreign reports whether the URL is presigned with other keys than those that the
-// client has been given: somebody has handed it out, and it is a credential by itself.
+// client has been given, or in another way than AWS's: somebody has handed it out, and
+// it is a credential by itself.
 func (s *signer) foreign(h requestHead) bool {
 	if !isPresigned(h.target()) || h.has(isAuthorization) {
 		return false
 	}
 	c, err := sigv4.Read(sigv4.Request{Target: h.target(), Fields: h.fields})
-	return err == nil && c.AccessKeyID != s.rule.Placeholder
+	return err == nil && (c == nil || c.AccessKeyID != s.rule.Placeholder)
 }
 
 func isAuthorization(name string) bool { return strings.EqualFold(name, "Authorization") }

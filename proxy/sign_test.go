@@ -166,6 +166,30 @@ func TestSignedLast(t *testing.T) {
 	})
 }
 
+// So is one that is signed in another way, unless it has a signature of AWS's as well.
+//
+// seen red: foreign without c == nil, and without isAuthorization.
+func TestSignedOtherwise(t *testing.T) {
+	for _, query := range []string{"X-Goog-Signature=00&X-Goog-Credential=x", "sig=x&sv=1&se=2"} {
+		overBoth(t, func(t *testing.T, http2 bool) {
+			f, v := signing(t, unchanged)
+			client := f.client(http2)
+			r, err := http.NewRequest("GET", "https://api.test/b/k?"+query, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status, why := f.answer(client, r); status != 403 || why != "" || len(v.requests()) != 1 {
+				t.Errorf("%s: status %d %s", query, status, why)
+			}
+			both := clientRequest(t, "GET", "/b/k?"+query, "s3", hexHash(""), "")
+			both.Header.Set("Authorization", strings.Replace(both.Header.Get("Authorization"), "AKIAKEYBEAREREXAMPLE", "AKIAOTHER", 1))
+			if status, why := f.answer(client, both); status != 200 {
+				t.Errorf("%s with a signature: status %d %s", query, status, why)
+			}
+		})
+	}
+}
+
 // A request without a signature is signed if the rule says for which region and
 // service.
 //

@@ -146,3 +146,30 @@ func TestChunkAnnounced(t *testing.T) {
 		t.Errorf("%v, %d bytes held", err, c.Held())
 	}
 }
+
+// Whatever the body is and wherever it is cut, the same comes out, no longer than what
+// went in.
+func FuzzChunks(f *testing.F) {
+	f.Add([]byte("1;chunk-signature="+strings.Repeat("0", 64)+"\r\na\r\n0;chunk-signature="+strings.Repeat("0", 64)+"\r\n\r\n"), 3, false)
+	f.Add([]byte("0;chunk-signature="+strings.Repeat("0", 64)+"\r\nx:y\r\nx-amz-trailer-signature:"+strings.Repeat("0", 64)+"\r\n\r\n"), 1, true)
+	f.Fuzz(func(t *testing.T, body []byte, cut int, trailers bool) {
+		s := &Signed{payload: chunkedPayload, key: []byte("key")}
+		if trailers {
+			s.payload = trailerPayload
+		}
+		once, again := s.Chunks(1<<10), s.Chunks(1<<10)
+		want, err := once.Write(nil, body)
+		cut = min(max(cut, 0), len(body))
+		got, first := again.Write(nil, body[:cut])
+		var second error
+		if first == nil {
+			got, second = again.Write(got, body[cut:])
+		}
+		if (err == nil) != (first == nil && second == nil) || err == nil && (!bytes.Equal(got, want) || len(want) > len(body)) {
+			t.Errorf("%q, %v or %q, %v, %v", want, err, got, first, second)
+		}
+		if err == nil && once.Close() == nil && len(want) != len(body) {
+			t.Errorf("%d bytes of %d", len(want), len(body))
+		}
+	})
+}
