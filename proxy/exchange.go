@@ -13,11 +13,12 @@ type exchange struct {
 	target    rules.Target
 	named     bool
 	plaintext bool
-	identity  *identity // that the upstream is shown; nil: none
-	action    *action   // what the rule that matched does; nil if none did
-	hidden    *needles  // see hide
-	applied   []string  // names of what inject has put in; not to be changed
-	renewed   bool      // see renew
+	identity  *identity  // that the upstream is shown; nil: none
+	action    *action    // what the rule that matched does; nil if none did
+	hidden    *needles   // see hide
+	applied   []string   // names of what inject has put in; not to be changed
+	renewed   bool       // see renew
+	signature *signature // that the request is to have; nil if its rule does not sign
 
 	withheld func(name string) bool // what was taken out where nothing was put in; nil: nothing
 }
@@ -172,7 +173,11 @@ func (x *exchange) bodyNeedles(mediaTypes, codings []string) (*needles, error) {
 	if whole := x.action != nil && x.action.scrub == rules.ScrubAll; n == nil || !whole && !text {
 		return nil, nil
 	}
-	if slices.ContainsFunc(codings, isCoded) {
+	coded := slices.ContainsFunc(codings, isCoded)
+	if coded && x.signature != nil && x.hidden == nil && len(x.action.settings) == 0 {
+		return nil, nil // a stored object is as it is, and of what was sent nothing is worth anything
+	}
+	if coded {
 		return nil, failProtocol.because("the upstream encoded the response although it was asked not to, " +
 			"so it cannot be searched for the secret (a rule may say scrub_responses: off for its own)")
 	}

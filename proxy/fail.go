@@ -56,6 +56,8 @@ var (
 		"send the path in its plain form, without encoded dots or slashes, //, backslashes or ;parameters"}
 	failPlaceholder = failure{403, "http_request_denied", "the request holds the placeholder of a secret that does not go here",
 		"send it only to the hosts and paths of the rule that has it; keybearer explain URL shows which rule matches"}
+	failSignature = failure{403, "http_request_denied", "the request cannot be signed for AWS",
+		"sign it with Signature Version 4 and the keys that keybearer run and env hand out, or set region and service in the rule's aws"}
 	failProhibited = failure{403, "destination_ip_prohibited", "the host has a special-purpose address",
 		"name the host in a rule or in no_proxy, or its address in allow_private; a cloud metadata address only in allow_private"}
 	failLoop = failure{403, "proxy_loop_detected", "the target is this proxy itself",

@@ -116,6 +116,14 @@ func (h *h1Head) HasField(name, value string) bool {
 	return false
 }
 
+func (h *h1Head) fields(yield func(name, value string) bool) {
+	for _, f := range h.Header {
+		if !yield(f.Name, f.Value) {
+			return
+		}
+	}
+}
+
 func (h *h1Head) remove(drop func(name string) bool) { h.Header.Remove(drop) }
 
 func (h *h1Head) add(name, value string) {

@@ -19,11 +19,14 @@ import (
 // gives up sets the upstream free. There is never more than one reader of the
 // client: the exchange's goroutine reads again only after stop.
 type upload struct {
-	s     *h1
-	up    *upstream
-	body  http1.Decoder
-	coded bool   // the body is sent in chunks
-	out   []byte // to the upstream, not yet written
+	s         *h1
+	up        *upstream
+	body      http1.Decoder
+	coded     bool   // the body is sent in chunks
+	rest      []byte // of a body that was held back
+	rechunked []byte // see next
+	whole     bool   // it was: nothing of it is read from the client any more
+	out       []byte // to the upstream, not yet written
 
 	mu     sync.Mutex
 	active bool          // an exchange is under way
@@ -52,6 +55,7 @@ func (u *upload) init(s *h1) {
 // release makes u ready for another exchange, once stop has ended the last one.
 func (u *upload) release() {
 	u.up, u.broken, u.sent = nil, nil, nil
+	u.rest, u.whole, u.rechunked = nil, false, nil
 	u.gone.Store(false)
 	u.body = http1.Decoder{Trailer: emptied(u.body.Trailer)}
 	u.out = spare(u.out)
@@ -63,7 +67,9 @@ func (u *upload) start(up *upstream, framing http1.Framing) error {
 	u.stop() // an attempt before this one
 	u.up, u.broken = up, nil
 	u.coded = framing.Kind == http1.Chunked
-	u.body.Start(framing)
+	if !u.whole {
+		u.body.Start(framing)
+	}
 	u.out = up.appendRequest(u.out[:0], &u.s.req, u.s.authority())
 	if err := u.take(); err != nil {
 		return err
@@ -75,7 +81,7 @@ func (u *upload) start(up *upstream, framing http1.Framing) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.active = true
-	if u.body.Done() {
+	if u.done() {
 		u.sent = closedChan
 		u.slow.Reset(slowAnswer)
 		return nil
@@ -136,7 +142,7 @@ func (u *upload) run(ended chan struct{}) {
 		if err := u.takeAndWrite(); err != nil {
 			return
 		}
-		if u.body.Done() {
+		if u.done() {
 			break
 		}
 		if err := u.fill(); err != nil {
@@ -164,32 +170,6 @@ func (u *upload) takeAndWrite() error {
 	}
 }
 
-// take moves a piece of the body from what has been received to what is pending
-// for the upstream, framed anew.
-func (u *upload) take() error {
-	for len(u.out) < writeSize && !u.body.Done() {
-		content, n, err := u.body.Next(u.s.client.received())
-		if err != nil {
-			return failMalformed.because("the request body is a %s", err)
-		}
-		u.s.BytesReceived += int64(len(content))
-		if u.coded {
-			u.out = http1.AppendChunk(u.out, content)
-		} else {
-			u.out = append(u.out, content...)
-		}
-		u.s.client.consume(n)
-		if u.coded && u.body.Done() {
-			u.body.Trailer.Remove(u.s.dropsTrailer)
-			u.out = http1.AppendTrailer(u.out, u.body.Trailer)
-		}
-		if n == 0 {
-			return nil
-		}
-	}
-	return nil
-}
-
 func (u *upload) write() error {
 	now := time.Now()
 	u.up.conn.SetWriteDeadline(now.Add(streamTimeout))
@@ -198,7 +178,7 @@ func (u *upload) write() error {
 	// The time for the answer begins when the request has been sent: until then
 	// the upstream waits for the client, which has a time of its own.
 	answer := now.Add(responseTimeout)
-	if !u.body.Done() {
+	if !u.done() {
 		answer = answer.Add(streamTimeout)
 	}
 	u.up.conn.SetReadDeadline(answer)
@@ -224,17 +204,23 @@ func (u *upload) abort(err error) {
 	if !active {
 		return
 	}
-	var f *failure
-	switch {
-	case errors.As(err, &f):
-		u.broken = f
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		u.broken = failHeadTime.because("the request body did not arrive in time")
-	default:
-		u.broken = errClientGone
+	u.broken = bodyFailure(err)
+	if errors.Is(u.broken, errClientGone) {
 		u.gone.Store(true)
 	}
 	u.up.raw.Close()
+}
+
+// bodyFailure says why the rest of a body does not come.
+func bodyFailure(err error) error {
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return failHeadTime.because("the request body did not arrive in time")
+	}
+	return errClientGone
 }
 
 // failure returns why the request could not be sent, nil if it could. It is

@@ -26,11 +26,12 @@ type h2 struct {
 	w http.ResponseWriter
 	r *http.Request
 
-	quiet    *time.Timer  // ends the exchange when nothing has moved for too long
-	received atomic.Int64 // bytes of the request's body
-	answered bool         // the final response head has been written
-	wrote    atomic.Bool  // the upstream may have seen the request
-	spared   atomic.Bool  // its body was to be closed, perhaps before that was known
+	broken   atomic.Pointer[failure] // why its body cannot be sent
+	quiet    *time.Timer             // ends the exchange when nothing has moved for too long
+	received atomic.Int64            // bytes of the request's body
+	answered bool                    // the final response head has been written
+	wrote    atomic.Bool             // the upstream may have seen the request
+	spared   atomic.Bool             // its body was to be closed, perhaps before that was known
 
 	// net/http calls back from goroutines of its own, perhaps after the exchange
 	// is over, when w must not be touched any more.
@@ -49,6 +50,7 @@ func (e *h2) serve() (whole bool) {
 	defer func() { e.BytesReceived = e.received.Load() }()
 	defer func() {
 		e.end()
+		e.signature.release()
 		if recover() != nil { // our error: this stream ends, and no other
 			failInternal.note(&e.Record)
 			whole = false
@@ -171,6 +173,10 @@ func (e *h2) admit() (*http.Request, error) {
 	if err := e.exchange.admit(policy, e.r.Method, e.r.Host, h); err != nil {
 		return nil, err
 	}
+	body, err := e.sign(h)
+	if err != nil {
+		return nil, err
+	}
 	if _, ok := header["User-Agent"]; !ok {
 		header["User-Agent"] = nil // or net/http sends its own
 	}
@@ -184,6 +190,9 @@ func (e *h2) admit() (*http.Request, error) {
 	}
 	if e.r.ContentLength != 0 {
 		out.Body, out.Trailer = requestBody{e.r.Body, e}, e.r.Trailer
+		if body != nil {
+			out.Body = body
+		}
 	}
 	return out, nil
 }

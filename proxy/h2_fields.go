@@ -40,6 +40,16 @@ func (m fieldMap) count() (n int) {
 	return n
 }
 
+func (m fieldMap) fields(yield func(name, value string) bool) {
+	for name, values := range m {
+		for _, value := range values {
+			if !yield(name, value) {
+				return
+			}
+		}
+	}
+}
+
 func (m fieldMap) remove(drop func(name string) bool) {
 	for name := range m {
 		if drop(name) {

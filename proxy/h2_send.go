@@ -37,6 +37,9 @@ func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
 			continue
 		}
 		alerted = alerted || isAlert(err)
+		if f := e.broken.Load(); f != nil {
+			return nil, f
+		}
 		switch {
 		case out.Context().Err() == nil && !e.wrote.Load() && unsent < maxUnsent:
 			unsent++
@@ -54,7 +57,7 @@ func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
 // second returns the request to send in place of one whose credentials the upstream has
 // refused, nil if the response is for the client.
 func (e *h2) second(out *http.Request, resp *http.Response) *http.Request {
-	if resp.StatusCode != http.StatusUnauthorized {
+	if e.action == nil || !e.action.refuses(resp.StatusCode) {
 		return nil
 	}
 	safe := out.Body == http.NoBody && isIdempotent(out.Method) && !e.hasInformed()

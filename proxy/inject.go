@@ -1,10 +1,10 @@
 package proxy
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 
+	"keybearer/proxy/sigv4"
 	"keybearer/rules"
 )
 
@@ -12,6 +12,7 @@ import (
 type requestHead interface {
 	rules.HeaderMatcher
 	has(match func(name string) bool) bool
+	fields(yield func(name, value string) bool)
 	remove(drop func(name string) bool)
 	add(name, value string)
 	rewrite(change func(value string) string) // of every field
@@ -43,7 +44,7 @@ func (x *exchange) inject(a *action, h requestHead) error {
 		return &failInternal
 	case a.err != nil:
 		return a.failure()
-	case len(a.secret) > 0 && isPresigned(h.target()) && !a.replacesParameter(h):
+	case a.signer == nil && len(a.secret) > 0 && isPresigned(h.target()) && !a.replacesParameter(h), a.signer != nil && a.signer.foreign(h):
 		x.Reason = "presigned_url: the URL has a signature of its own; nothing was injected"
 		x.withhold(h, a.replaces) // anybody can write a URL that looks so
 		return nil
@@ -60,6 +61,9 @@ func (x *exchange) inject(a *action, h requestHead) error {
 		if x.applies(a, i) {
 			a.settings[i].put(h)
 		}
+	}
+	if a.signer != nil {
+		return x.claim(a.signer, h)
 	}
 	return nil
 }
@@ -147,7 +151,7 @@ func (s *setting) put(h requestHead) {
 // reports whether to send the request again, with new ones in h, which must be safe.
 // Otherwise the next request has them.
 func (x *exchange) renew(status int, safe bool, h requestHead) bool {
-	if status != http.StatusUnauthorized || x.action == nil || x.action.lease == nil || x.renewed {
+	if x.action == nil || x.action.lease == nil || x.renewed || !x.action.refuses(status) {
 		return false
 	}
 	x.renewed = true
@@ -155,13 +159,12 @@ func (x *exchange) renew(status int, safe bool, h requestHead) bool {
 	if a == nil || !safe {
 		return false
 	}
-	x.replace(a, h)
-	return true
+	return x.replace(a, h) == nil
 }
 
 // replace puts the values of another expansion of the same rule in the places of those
-// that were put in before.
-func (x *exchange) replace(a *action, h requestHead) {
+// that were put in before, and signs the request anew if it was signed.
+func (x *exchange) replace(a *action, h requestHead) error {
 	h.remove(x.action.drops)
 	h.remove(a.drops) // a callback may have answered with others
 	if len(x.applied) == len(x.action.names) {
@@ -178,6 +181,11 @@ func (x *exchange) replace(a *action, h requestHead) {
 		}
 	}
 	x.action = a
+	if a.signer != nil {
+		h.remove(sigv4.Signs)
+		return x.sign(h)
+	}
+	return nil
 }
 
 // sent notes that the request, with what was injected, is on its way.

@@ -45,3 +45,12 @@ const (
 	// for so long gets no other.
 	silentTimeout = 30 * time.Second
 )
+
+const (
+	// signedSize is how many bytes of one request are held back to sign it for AWS: of
+	// a body whose hash the client has not sent, or of a chunk. AWS's own limits for
+	// bodies are below it but for storage, whose clients do send it.
+	signedSize = 32 << 20
+	// signedSizes is the same for all requests at a time.
+	signedSizes = 256 << 20
+)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"keybearer/proxy/sigv4"
 	"keybearer/rules"
 	"keybearer/secrets"
 )
@@ -34,6 +35,7 @@ type action struct {
 	settings []setting              // in order
 	names    []string               // of the settings, for records
 	gone     []string               // names of fields that are removed and not set
+	signer   *signer                // after all settings; nil if the rule does not sign
 	drops    func(name string) bool // reports whether the client's own field of that name is taken out, whatever else it sent
 	owns     func(name string) bool // reports whether a field of that name is the rule's, not the client's
 	replaces func(name string) bool // reports whether the rule lets no field of that name pass as the client sent it
@@ -108,8 +110,16 @@ func newAction(rule *rules.Rule, before []string, lookup func(name string) (secr
 			secret = append(secret, parts...)
 		}
 	}
+	if rule.Signing != nil {
+		a.names = append(a.names, rule.Signing.String())
+		a.signer = newSigner(rule.Signing, func(key rules.Injection) string {
+			value, _ := x.expand(key)
+			secret = append(secret, value)
+			return value
+		})
+	}
 	if a.err = x.err(); a.err != nil {
-		a.settings, secret = nil, nil // nothing half-expanded stays around
+		a.settings, a.signer, secret = nil, nil, nil // nothing half-expanded stays around
 	}
 	a.own, a.secret = secret, slices.Concat(secret, before)
 	a.needles = sync.OnceValue(func() *needles { return newNeedles(a.secret) })
@@ -159,10 +169,12 @@ func (x *expansion) reveal(name string) (string, error) {
 }
 
 // takesOut returns what reports whether the client's field of a name is removed: one
-// of those that are gone, or set on one of these conditions.
+// of those that are gone, or set on one of these conditions; what is signed is not the
+// client's on any but Always, for it is what tells whether there is a signature.
 func (a *action) takesOut(conditions ...rules.When) func(name string) bool {
 	return func(name string) bool {
-		return slices.ContainsFunc(a.gone, func(gone string) bool { return sameField(gone, name) }) ||
+		return a.signer != nil && slices.Contains(conditions, rules.IfPresent) && sigv4.Signs(name) ||
+			slices.ContainsFunc(a.gone, func(gone string) bool { return sameField(gone, name) }) ||
 			slices.ContainsFunc(a.settings, func(s setting) bool {
 				return s.in == rules.InHeader && slices.Contains(conditions, s.when) && sameField(s.name, name)
 			})

@@ -118,14 +118,17 @@ func (c *compiler) name(at, name string, i int, seen map[string]int) {
 
 // rule compiles one rule. What is wrong with it is reported; what is right with
 // it is in the result.
-func (c *compiler) rule(at string, w *RuleConfig) *Rule {
+func (c *compiler) rule(at string, written *RuleConfig) *Rule {
+	c.envVars(at, written.EnvVars)
+	w := new(*written)
+	signing := c.signing(at, w)
 	r := &Rule{
-		Name: w.Name, Description: w.Description, EnvVars: w.EnvVars,
+		Name: w.Name, Description: w.Description, EnvVars: w.EnvVars, Signing: signing,
 		enabled: w.Enabled == nil || *w.Enabled, plaintext: w.AllowPlaintext, written: *w,
 	}
 	r.Injections = c.injections(at, w)
 	c.certificate(at, w)
-	r.Remove = c.removals(at, w, r.Injections)
+	r.Remove = c.removals(at, w, r)
 	r.hosts = c.hosts(at, w, r.carriesSecret())
 	for n, text := range w.MatchPaths {
 		here := fmt.Sprintf("%s.match_paths[%d]", at, n)
@@ -148,7 +151,6 @@ func (c *compiler) rule(at string, w *RuleConfig) *Rule {
 		}
 		r.headers = append(r.headers, h)
 	}
-	c.envVars(at, w.EnvVars)
 	switch w.ScrubResponses {
 	case "", "text":
 	case "all":
@@ -208,12 +210,18 @@ func (c *compiler) certificate(at string, w *RuleConfig) {
 	}
 }
 
-func (c *compiler) removals(at string, w *RuleConfig, injections []Injection) []string {
+func (c *compiler) removals(at string, w *RuleConfig, r *Rule) []string {
+	for _, i := range r.Injections {
+		if i.In == InHeader {
+			c.check(at, r.Signing.checkAWSField(i.Name))
+		}
+	}
 	for n, name := range w.RemoveHeaders {
 		here := fmt.Sprintf("%s.remove_headers[%d]", at, n)
 		c.check(here, checkFieldName(name))
+		c.check(here, r.Signing.checkAWSField(name))
 		same := func(i Injection) bool { return i.In == InHeader && fieldKey(i.Name) == fieldKey(name) }
-		if slices.ContainsFunc(injections, same) {
+		if slices.ContainsFunc(r.Injections, same) {
 			c.errorf(here, "%s is injected by this rule, which replaces what the client sent; take it out here", name)
 		}
 	}

@@ -23,9 +23,9 @@ type RuleConfig struct {
 	Name            string            `yaml:"name" doc:"Required; unique; used in logs."`
 	Description     string            `yaml:"description" doc:"For people."`
 	Enabled         *bool             `yaml:"enabled" doc:"Default true."`
-	Type            string            `yaml:"type" doc:"LangSmith: gcp, for a rule that gives requests to *.googleapis.com access tokens of a service account. Left out for a rule that injects headers; LangSmith's others are not implemented." enum:"gcp"`
+	Type            string            `yaml:"type" doc:"LangSmith: gcp, for a rule that gives requests to *.googleapis.com access tokens of a service account; aws, for one that has aws. Left out for a rule that injects headers; LangSmith's others are not implemented." enum:"gcp,aws"`
 	GCP             *GCPConfig        `yaml:"gcp" doc:"Whose access tokens, with type: gcp."`
-	MatchHosts      []string          `yaml:"match_hosts" doc:"Required, at least one: api.openai.com, *.github.com, s3.*.amazonaws.com; optional :port or :*, default 443."`
+	MatchHosts      []string          `yaml:"match_hosts" doc:"At least one, unless the rule has aws: api.openai.com, *.github.com, s3.*.amazonaws.com; optional :port or :*, default 443."`
 	MatchPaths      []string          `yaml:"match_paths" doc:"Globs on the path without the query; empty = every path. A trailing /* spans segments."`
 	MatchMethods    []string          `yaml:"match_methods" doc:"Empty = every method."`
 	MatchHeaders    []string          `yaml:"match_headers" doc:"\"name: value\", exact; all must hold."`
@@ -34,6 +34,7 @@ type RuleConfig struct {
 	BasicAuth       *BasicAuthConfig  `yaml:"basic_auth" doc:"Sets Authorization: Basic."`
 	InjectQuery     map[string]string `yaml:"inject_query" doc:"Query parameter to value, as in inject_headers; percent-encoded, in place of the client's own."`
 	Placeholder     map[string]string `yaml:"placeholder" doc:"Secret name to a text that stands for it: where the client sends that text in a header, a query parameter or Basic credentials, the secret takes its place. run and env hand it out under the secret's name."`
+	AWS             *AWSConfig        `yaml:"aws" doc:"Signs requests for AWS (Signature Version 4) in place of the client's own signature. Without match_hosts the rule is for *.amazonaws.com. run and env hand out keys to sign with."`
 	When            string            `yaml:"when" doc:"Whether headers and query parameters are set: always (the default), if_absent keeps the client's own, if_present only replaces it." enum:"always,if_absent,if_present"`
 	RemoveHeaders   []string          `yaml:"remove_headers" doc:"Header names taken out of the request."`
 	EnvVars         map[string]string `yaml:"env_vars" doc:"Dummy variables for tools that refuse to start without one; handed out by run and env."`
@@ -42,6 +43,15 @@ type RuleConfig struct {
 	AllowBroadHosts bool              `yaml:"allow_broad_hosts" doc:"Permit a host pattern that spans a public suffix."`
 
 	ClientCertificate *CertificateConfig `yaml:"client_certificate" doc:"The certificate to show to upstreams that ask for one (mutual TLS)."`
+}
+
+// AWSConfig is the value of aws.
+type AWSConfig struct {
+	AccessKeyID     *SecretConfig `yaml:"access_key_id" doc:"Required: the access key ID, ${NAME}."`
+	SecretAccessKey *SecretConfig `yaml:"secret_access_key" doc:"Required: the secret access key, ${NAME}; it is signed with and never sent."`
+	SessionToken    *SecretConfig `yaml:"session_token" doc:"The session token that belongs to temporary keys, ${NAME}."`
+	Region          string        `yaml:"region" doc:"The region to sign for, as in eu-central-1; default: the one that the client has signed for."`
+	Service         string        `yaml:"service" doc:"The service to sign for, as in s3; default: the one that the client has signed for."`
 }
 
 // HeaderConfig is one entry of headers.
@@ -75,14 +85,19 @@ func (c HeaderConfig) Template() (Template, error) {
 	return SecretConfig{c.Type, c.Value}.Template()
 }
 
-// SecretConfig is a secret as LangSmith writes it.
+// SecretConfig is a secret as LangSmith writes it in rules that are not for headers. A
+// text in its place, which holds ${NAME}, is a Value without a Type.
 type SecretConfig struct {
-	Type  string `yaml:"type" doc:"Required: workspace_secret: {NAME} is a reference; opaque: a literal." enum:"workspace_secret,opaque"`
+	Type  string `yaml:"type" doc:"workspace_secret: {NAME} is a reference; opaque: a literal treated as a secret." enum:"workspace_secret,opaque"`
 	Value string `yaml:"value" doc:"Required: the value."`
 }
 
 // Template is the value, with its references.
 func (c SecretConfig) Template() (Template, error) {
+	if c.Type == "" {
+		t, err := parseTemplate(c.Value)
+		return Template{t}, err
+	}
 	if c.Type != "workspace_secret" {
 		return Template{template{}.literal(c.Value)}, nil
 	}

@@ -10,6 +10,7 @@ type Rule struct {
 	Name        string
 	Description string
 	Injections  []Injection       // in the order in which they are to be set
+	Signing     *Signing          // after all else; nil if the rule does not sign
 	Remove      []string          // names of fields to take out; none of them is injected
 	EnvVars     map[string]string // placeholders for the environment of clients
 	Scrub       Scrub
@@ -48,6 +49,9 @@ func (r *Rule) References() []string {
 	for _, i := range r.Injections {
 		names = append(names, i.References()...)
 	}
+	for _, i := range r.Signing.Keys() {
+		names = append(names, i.References()...)
+	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -74,7 +78,7 @@ func (r *Rule) Plaintext() bool { return r.plaintext }
 // carriesSecret reports whether a request that the rule acts on holds a secret, or comes
 // with one.
 func (r *Rule) carriesSecret() bool {
-	return r.written.ClientCertificate != nil || slices.ContainsFunc(r.Injections, Injection.Secret)
+	return r.Signing != nil || r.written.ClientCertificate != nil || slices.ContainsFunc(r.Injections, Injection.Secret)
 }
 
 // A stage is how far a request got with a rule: at which condition it failed, or

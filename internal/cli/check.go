@@ -170,6 +170,7 @@ func describeRule(w io.Writer, rule *rules.Rule, store *secrets.Store) {
 	for _, i := range rule.Injections {
 		describeInjection(w, i, store)
 	}
+	describeSigning(w, rule.Signing, store)
 	describeCertificate(w, rule)
 	if len(rule.Remove) > 0 {
 		fmt.Fprintf(w, "  removes %s\n", strings.Join(rule.Remove, ", "))
@@ -203,6 +204,28 @@ func describeInjection(w io.Writer, i rules.Injection, store *secrets.Store) {
 			continue
 		}
 		fmt.Fprintf(w, "%s with the secret %s: %s\n", sets, name, origin(store, name))
+	}
+}
+
+// describeSigning says what signatures are for, and where the keys come from.
+func describeSigning(w io.Writer, s *rules.Signing, store *secrets.Store) {
+	if s == nil {
+		return
+	}
+	orClients := func(name, what string) string {
+		if name == "" {
+			return "the " + what + " that the client has signed for"
+		}
+		return "the " + what + " " + name
+	}
+	fmt.Fprintf(w, "  signs for AWS, for %s and %s\n", orClients(s.Region, "region"), orClients(s.Service, "service"))
+	for _, key := range s.Keys() {
+		for _, name := range key.References() {
+			fmt.Fprintf(w, "  with the secret %s as %s: %s\n", name, key.Name, origin(store, name))
+		}
+		if len(key.References()) == 0 {
+			fmt.Fprintf(w, "  with an %s that stands in the configuration\n", key.Name)
+		}
 	}
 }
 

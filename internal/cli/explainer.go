@@ -105,6 +105,9 @@ func injects(rule *rules.Rule) (names []string) {
 	if rule.ClientCertificate() != nil {
 		names = append(names, clientCertificate)
 	}
+	if rule.Signing != nil {
+		names = append(names, rule.Signing.String())
+	}
 	return names
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"keybearer/rules"
 )
 
 // decoder fills Go values from nodes and reports what does not fit. After a
@@ -76,6 +78,10 @@ var scalarTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!ti
 func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value) {
 	if v.Type() == reflect.TypeFor[source]() && n.Kind != yaml.MappingNode {
 		d.errorAt(n, path, "must be a place, as {env: VARIABLE} or {file: PATH}, not %s; the secret itself has no place in this file", kind(n))
+		return
+	}
+	if v.Type() == reflect.TypeFor[rules.SecretConfig]() && n.Kind == yaml.ScalarNode {
+		v.Set(reflect.ValueOf(rules.SecretConfig{Value: d.text(n, path)}))
 		return
 	}
 	s := shapeOf(v.Type())

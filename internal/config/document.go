@@ -73,7 +73,6 @@ type volumeMount struct {
 // than none. Empty values, which API answers are full of, are accepted.
 var unsupported = map[reflect.Type]map[string]string{
 	reflect.TypeFor[rules.RuleConfig](): {
-		"aws":   "not implemented by keybearer yet; requests cannot be signed for AWS: remove the rule",
 		"azure": "not implemented by keybearer yet; requests cannot be signed for Azure: remove the rule",
 	},
 	reflect.TypeFor[rules.HeaderConfig](): {"is_set": isSet},
@@ -81,9 +80,17 @@ var unsupported = map[reflect.Type]map[string]string{
 	reflect.TypeFor[rules.GCPConfig](): {
 		"workload_identity": "not implemented by keybearer yet; use service_account_json",
 	},
+	reflect.TypeFor[rules.AWSConfig](): {
+		"role_arn":      roleARN,
+		"subject_scope": roleARN,
+	},
 }
 
-const isSet = "LangSmith returns this in place of a value that it keeps to itself; remove it and write the value as {NAME}"
+const (
+	isSet   = "LangSmith returns this in place of a value that it keeps to itself; remove it and write the value as {NAME}"
+	roleARN = "not implemented by keybearer; LangSmith assumes the role with a token of its own: use access_key_id, secret_access_key and session_token, " +
+		"which secrets may fetch (exec, http)"
+)
 
 // document is either kind of file, decoded.
 type document struct {

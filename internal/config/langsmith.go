@@ -21,7 +21,7 @@ const googleAPIs = "*.googleapis.com"
 func (r *report) gcpRules(list []rules.RuleConfig, policyPath string, named map[string]secrets.Source) {
 	for i := range list {
 		rule, path := &list[i], fmt.Sprintf("%srules[%d]", policyPath, i)
-		if rule.Type == "" {
+		if rule.Type != "gcp" {
 			if rule.GCP != nil {
 				r.errorf(path+".gcp", "is for type: gcp; add that")
 			}
@@ -54,7 +54,7 @@ func (r *report) gcpRule(rule *rules.RuleConfig, path, secret string, named map[
 	if err != nil {
 		r.errorf(path+".gcp.service_account_json.value", "%v", err)
 	}
-	if account.ServiceAccountJSON.Type == "opaque" {
+	if len(credentials.References()) == 0 {
 		r.literals = append(r.literals, path+".gcp.service_account_json")
 	}
 	named[secret] = secrets.Source{Fetch: tokens.GCP{Credentials: credentials, Scopes: account.Scopes}}

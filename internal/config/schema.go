@@ -37,6 +37,9 @@ func (g generator) schema(t reflect.Type, f field) map[string]any {
 	case reflect.Pointer:
 		return g.schema(t.Elem(), f)
 	case reflect.Struct:
+		if t == reflect.TypeFor[rules.SecretConfig]() {
+			return map[string]any{"anyOf": []any{map[string]any{"type": "string"}, g.definition(t)}}
+		}
 		return g.definition(t)
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": g.schema(t.Elem(), field{})}
@@ -82,11 +85,11 @@ func (g generator) definition(t reflect.Type) map[string]any {
 			p["description"] = f.doc
 			properties[f.name] = p
 		}
-		if t == reflect.TypeFor[rules.RuleConfig]() { // a rule with a type has hosts of its own
+		if t == reflect.TypeFor[rules.RuleConfig]() { // a rule with a type, or aws, may have hosts of its own
 			required = slices.DeleteFunc(required, func(name string) bool { return name == "match_hosts" })
 			object["if"] = map[string]any{"type": "object", "properties": map[string]any{"type": map[string]any{"const": "gcp"}}, "required": []string{"type"}}
 			object["then"] = map[string]any{"required": []string{"gcp"}}
-			object["else"] = map[string]any{"required": []string{"match_hosts"}}
+			object["else"] = map[string]any{"anyOf": []any{map[string]any{"required": []string{"match_hosts"}}, map[string]any{"required": []string{"aws"}}}}
 		}
 		if required != nil {
 			object["required"] = required

@@ -33,17 +33,17 @@ var h2specKnown = []string{
 	`http2/8.1.2.2: Sends a HEADERS frame that contains the TE header field with any value other than "trailers"`,
 }
 
-// h2specModule is h2spec's command, pinned. It is built by GOBIN, so that its
-// dependencies stay out of go.mod.
+// h2specModule is h2spec's command, pinned.
 const h2specModule = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible"
 
-// buildH2spec makes the program in dir. Without it its test is skipped.
-func buildH2spec(dir string) {
-	cmd := exec.Command("go", "install", h2specModule)
+// buildModule makes the program of a module in dir, by GOBIN, so that its dependencies
+// stay out of go.mod. Without it its test is skipped.
+func buildModule(dir, module string) {
+	cmd := exec.Command("go", "install", module)
 	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=-mod=mod")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		fmt.Printf("h2spec could not be built: %v\n%s", err, out)
+		fmt.Printf("%s could not be built: %v\n%s", module, err, out)
 	}
 }
 

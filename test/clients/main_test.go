@@ -56,7 +56,8 @@ func testMain(m *testing.M) (int, error) {
 	if err := install(dir); err != nil {
 		return 1, err
 	}
-	buildH2spec(dir)
+	buildModule(dir, h2specModule)
+	buildModule(dir, storeModule)
 	code, err := isolate(append(os.Environ(), isolatedVariable+"="+dir))
 	if errors.Is(err, errors.ErrUnsupported) {
 		fmt.Println("no network of its own for this run, so a client that goes around the proxy can reach the real hosts:", err)
