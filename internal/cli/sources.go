@@ -28,19 +28,23 @@ func (s sourcing) find(c *config.Config) (*secrets.Store, error) {
 	sources := c.Secrets
 	sources.Environ, sources.Transport, sources.After = s.environ, s.transport, s.after
 	if s.logger != nil {
-		sources.Notice = s.tell
+		sources.Notice = tellFetches(s.logger)
 	}
 	store, err := secrets.Open(sources)
 	return store, exit(exitSecret, err)
 }
 
-func (s sourcing) tell(name string, err error) {
-	if err != nil {
-		s.logger.Warn("a secret cannot be fetched; the last one is used until it expires, then its rules refuse their requests",
-			"secret", name, "problem", err.Error())
-		return
+// tellFetches tells of failures to fetch. It is no method: bound to a sourcing it would
+// hold the store before, which has one of its own, and so on.
+func tellFetches(logger *slog.Logger) func(name string, err error) {
+	return func(name string, err error) {
+		if err != nil {
+			logger.Warn("a secret cannot be fetched; the last one is used until it expires, then its rules refuse their requests",
+				"secret", name, "problem", err.Error())
+			return
+		}
+		logger.Info("a secret can be fetched again", "secret", name)
 	}
-	s.logger.Info("a secret can be fetched again", "secret", name)
 }
 
 // via is the proxy on the way to the upstreams, nil if there is none.
