@@ -96,11 +96,14 @@ const clientCertificate = "client certificate"
 // injects lists the names of what a rule puts into a request.
 func injects(rule *rules.Rule) (names []string) {
 	for _, i := range rule.Injections {
-		name := i.String()
-		if i.Name == "" {
-			name = "what " + rule.Description + " answers with"
+		switch {
+		case i.Name == "":
+			names = append(names, "what "+rule.Description+" answers with")
+		case i.In == rules.InPlaceholder:
+			names = append(names, i.Name+" in place of "+i.Placeholder)
+		default:
+			names = append(names, strings.TrimSpace(i.String()+" "+condition(i)))
 		}
-		names = append(names, name)
 	}
 	if rule.ClientCertificate() != nil {
 		names = append(names, clientCertificate)
