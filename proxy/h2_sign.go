@@ -53,6 +53,8 @@ func (e *h2) hold() (body []byte, err error) {
 		case errors.Is(readErr, io.EOF):
 			fieldMap(e.r.Trailer).remove(e.dropsTrailer)
 			return body, nil
+		case readErr != nil && !isTimeout(readErr) && e.r.Context().Err() == nil:
+			return nil, failMalformed.because("the request body is not as long as its Content-Length says")
 		case readErr != nil:
 			return nil, bodyFailure(readErr)
 		}

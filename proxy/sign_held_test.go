@@ -69,3 +69,23 @@ func TestSignedChunkCounted(t *testing.T) {
 		}
 	})
 }
+
+// A body that is held back and ends before its length over HTTP/2 is the client's error,
+// and nothing of the request is sent.
+//
+// seen red: hold with bodyFailure for it, which made it an internal error.
+func TestSignedShort(t *testing.T) {
+	f, v := signing(t, unchanged)
+	fields := get("/", pair{"content-length", "10"}, pair{"authorization", "AWS4-HMAC-SHA256 " +
+		"Credential=AKIAKEYBEAREREXAMPLE/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=" + strings.Repeat("0", 64)})
+	fields[0][1] = "POST"
+	c := f.openHTTP2("api.test:443")
+	c.headers(1, false, fields...)
+	c.data(1, true, "short")
+	if r := f.record(); r.Status != 400 || r.Error != "http_request_error" || len(r.Injected) > 0 {
+		t.Errorf("record: %+v", r)
+	}
+	if got := v.requests(); len(got) > 0 {
+		t.Errorf("arrived %q", got)
+	}
+}
