@@ -22,6 +22,8 @@ func (u *upload) take() error {
 			if err := u.s.signature.end(); err != nil {
 				return err
 			}
+			u.s.signature.passed()
+			u.rest, u.rechunked = nil, nil
 			if u.coded {
 				u.body.Trailer.Remove(u.s.dropsTrailer)
 				u.out = http1.AppendTrailer(u.out, u.body.Trailer)
@@ -37,21 +39,20 @@ func (u *upload) take() error {
 // next returns a piece of the body to send. It is valid until the next call. There is
 // more unless all that has been received is used up.
 func (u *upload) next() (content []byte, more bool, err error) {
-	if u.whole {
-		content = u.rest[:min(writeSize, len(u.rest))]
-		u.rest = u.rest[len(content):]
-		return content, true, nil
+	if len(u.rest) == 0 {
+		content, n, err := u.receive()
+		if err == nil && u.s.signature != nil {
+			u.rest, err = u.s.signature.rechunk(u.rechunked[:0], content)
+			u.rechunked, content = u.rest, nil
+		}
+		u.s.client.consume(n)
+		if len(u.rest) == 0 || err != nil {
+			return content, n > 0, err
+		}
 	}
-	content, n, err := u.receive()
-	if err != nil {
-		return nil, false, err
-	}
-	if u.s.signature != nil {
-		content, err = u.s.signature.rechunk(u.rechunked[:0], content)
-		u.rechunked = content
-	}
-	u.s.client.consume(n)
-	return content, n > 0, err
+	content = u.rest[:min(writeSize, len(u.rest))]
+	u.rest = u.rest[len(content):]
+	return content, true, nil
 }
 
 // receive returns a piece of the body that has been received, and how much to consume.

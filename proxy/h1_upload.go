@@ -23,7 +23,7 @@ type upload struct {
 	up        *upstream
 	body      http1.Decoder
 	coded     bool   // the body is sent in chunks
-	rest      []byte // of a body that was held back
+	rest      []byte // to send of what was held back: a body, or a chunk of one
 	rechunked []byte // see next
 	whole     bool   // it was: nothing of it is read from the client any more
 	out       []byte // to the upstream, not yet written

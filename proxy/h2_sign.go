@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -30,7 +29,7 @@ func (e *h2) sign(h *h2Head) (body io.ReadCloser, err error) {
 	case err != nil:
 		return nil, err
 	case unhashed:
-		return io.NopCloser(bytes.NewReader(held)), nil
+		return &heldBody{e, held}, nil
 	case e.signature.chunks != nil:
 		return &rechunkedBody{requestBody: requestBody{e.r.Body, e}}, nil
 	}
@@ -54,11 +53,33 @@ func (e *h2) hold() (body []byte, err error) {
 		case errors.Is(readErr, io.EOF):
 			fieldMap(e.r.Trailer).remove(e.dropsTrailer)
 			return body, nil
+		case readErr != nil && !isTimeout(readErr) && e.r.Context().Err() == nil:
+			return nil, failMalformed.because("the request body is not as long as its Content-Length says")
 		case readErr != nil:
 			return nil, bodyFailure(readErr)
 		}
 	}
 }
+
+// heldBody is a body that was held back.
+type heldBody struct {
+	e    *h2
+	rest []byte
+}
+
+func (b *heldBody) Read(p []byte) (n int, err error) {
+	b.e.moved()
+	if len(b.rest) == 0 {
+		b.rest = nil
+		b.e.signature.passed()
+		return 0, io.EOF
+	}
+	n = copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+func (b *heldBody) Close() error { return nil }
 
 // rechunkedBody is a body whose chunks are signed anew.
 type rechunkedBody struct {
@@ -85,8 +106,12 @@ func (b *rechunkedBody) Read(p []byte) (n int, err error) {
 	}
 	n = copy(p, b.rest)
 	b.rest = b.rest[n:]
-	if len(b.rest) > 0 {
+	switch {
+	case len(b.rest) > 0:
 		err = nil // comes again
+	case errors.Is(err, io.EOF):
+		b.buf, b.ready, b.rest = nil, nil, nil
+		b.e.signature.passed()
 	}
 	return n, err
 }

@@ -77,11 +77,11 @@ func (a *action) identify(i *identity, err error) {
 }
 
 // identityFor returns the certificate to show to a target before it is known what the
-// requests will be: that of the first rule that names the target and has one. A request
+// requests will be: that of the first rule that names the target and has a valid one. A request
 // that another rule acts on, or none, gets a connection of its own.
 func (v view) identityFor(t rules.Target) *identity {
 	for _, rule := range v.set.Naming(t) {
-		if a := v.actions[rule]; a != nil && a.identity != nil {
+		if a := v.actions[rule]; a != nil && a.identity != nil && a.identity.usable() == nil {
 			return a.identity
 		}
 	}

@@ -221,12 +221,13 @@ func TestClientCertificateUnusable(t *testing.T) {
 	}
 }
 
-// A certificate that expires while its policy is in force is not shown any more.
-// Seen red: without act's look at the time.
+// A certificate that expires while its policy is in force is not shown any more, neither
+// for a request nor to find out the protocol, which would fail for other rules as well.
+// Seen red: without act's look at the time; without identityFor's.
 func TestClientCertificateExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newClientAuthority(t)
-		c := rules.Config{Rules: []rules.RuleConfig{shows("a", a.issue("a", "a", time.Hour))}}
+		c := rules.Config{Rules: []rules.RuleConfig{shows("a", a.issue("a", "a", time.Hour), "/"), shows("b", a.issue("b", "b", 24*time.Hour))}}
 		set, _ := rules.Compile(c, rules.Deny)
 		store, _ := secrets.Open(secrets.Sources{Environ: []string{}})
 		policy, err := NewPolicy(set, store)
@@ -234,17 +235,25 @@ func TestClientCertificateExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 		target, _ := rules.ParseTarget("api.test", 443)
+		v := view{policy, set}
+		first, second := v.actions[set.Rules()[0]].identity, v.actions[set.Rules()[1]].identity
 		admit := func() error {
 			x := exchange{target: target}
-			return x.admit(view{policy, set}, "GET", "api.test", &h2Head{fieldMap{}, "/"})
+			return x.admit(v, "GET", "api.test", &h2Head{fieldMap{}, "/"})
 		}
 		if err := admit(); err != nil {
 			t.Errorf("while it is valid: %v", err)
+		}
+		if got := v.identityFor(target); got != first {
+			t.Errorf("while it is valid %p is shown to find out the protocol, and not the first rule's", got)
 		}
 		time.Sleep(time.Hour + time.Minute)
 		var f *failure
 		if err := admit(); !errors.As(err, &f) || f.status != 502 || !strings.Contains(f.reason, "expired") {
 			t.Errorf("then: %v, want 502", err)
+		}
+		if got := v.identityFor(target); got != second {
+			t.Errorf("then %p is shown to find out the protocol, and not the second rule's", got)
 		}
 	})
 }

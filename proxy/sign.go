@@ -113,7 +113,7 @@ func (s *signature) rechunk(dst, piece []byte) ([]byte, error) {
 	if err != nil {
 		return dst, cannotSign(err)
 	}
-	return dst, s.held.hold(s.chunks.Held())
+	return dst, s.held.hold(s.chunks.Held() + cap(dst))
 }
 
 // end says whether the body may end where it has.
@@ -129,6 +129,15 @@ func (s *signature) end() error {
 
 func cannotSign(err error) error {
 	return failSignature.because("the request cannot be signed for AWS: %s", err)
+}
+
+// passed lets go of what was held back when all of the body has been taken: the answer
+// may be long in coming, as a model's is.
+func (s *signature) passed() {
+	if s != nil {
+		s.chunks = nil
+		s.held.end()
+	}
 }
 
 // release lets go of what is held back.

@@ -103,6 +103,16 @@ func someOf(named map[string]*Rule) string {
 	return strings.Join(names, ", ")
 }
 
+// Only returns the set with the rules of a client alone, of this set or of another one
+// that is made of the same rules.
+func (s *Set) Only(c Client) *Set {
+	keep := map[*Rule]bool{}
+	for _, r := range s.enabled {
+		keep[r] = c.Set.has(r)
+	}
+	return s.only(keep)
+}
+
 // only returns the set without the rules that are not in keep: what else there is
 // holds for everybody.
 func (s *Set) only(keep map[*Rule]bool) *Set {

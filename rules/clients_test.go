@@ -86,3 +86,20 @@ func TestClientsReach(t *testing.T) {
 		}
 	}
 }
+
+// A rule cannot have the name of a callback: a client that has the rule would have the
+// callback in its place.
+//
+// seen red: rules without taken.
+func TestCallbackName(t *testing.T) {
+	config := withClients(map[string]ClientConfig{"a": {Token: "${A}", Rules: []string{"callbacks[0]"}}})
+	config.Callbacks = []CallbackConfig{{MatchHosts: []string{"api.example.com"}, URL: "https://auth.example.com/"}}
+	if set, problems := Compile(config, Tunnel); set == nil || !set.clients[0].Set.has(set.all[3]) {
+		t.Errorf("a client cannot have the callback: %v", problems)
+	}
+	config.Rules[0].Name = "callbacks[0]"
+	set, problems := Compile(config, Tunnel)
+	if set != nil || len(problems) != 1 || problems[0].Path != "rules[0].name" {
+		t.Errorf("problems %v", problems)
+	}
+}

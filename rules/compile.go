@@ -86,6 +86,9 @@ func (c *compiler) rules(s *Set, config Config) {
 	}
 	for i := range config.Callbacks { // behind the rules: the first that matches acts
 		at := fmt.Sprintf("callbacks[%d]", i)
+		if n, taken := names[at]; taken {
+			c.errorf(fmt.Sprintf("rules[%d].name", n), "%q is what clients and logs call a callback; choose another", at)
+		}
 		add(c.callback(at, i, &config.Callbacks[i]), at)
 	}
 	s.hosts = newIndex(patterns)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,18 +45,11 @@ func (a account) of(c *config.Config) (rules.Client, error) {
 	return rules.Client{}, exit(exitUsage, fmt.Errorf("%s; name one with --client: %s", problem, strings.Join(names, ", ")))
 }
 
-// narrow leaves in a configuration what one client has.
+// narrow leaves in a configuration the rules of one client, callbacks included.
 func narrow(c *config.Config, client rules.Client) {
-	if client.Name == "" {
-		return
+	if client.Name != "" {
+		c.Set = c.Set.Only(client)
 	}
-	has := map[string]bool{}
-	for _, r := range client.Set.Rules() {
-		has[r.Name] = true
-	}
-	c.Policy.Rules = slices.DeleteFunc(slices.Clone(c.Policy.Rules), func(r rules.RuleConfig) bool { return !has[r.Name] })
-	c.Policy.Clients = nil
-	c.Set, _ = c.Compile() // all of it has compiled before
 }
 
 // through returns the URL of the proxy with the credentials of a client, unless it has

@@ -21,9 +21,10 @@ type owner struct {
 // kernel tells whose a connection is, it is asked: some clients, Java's among
 // them, send no credentials to a proxy. Elsewhere a password made up for the run
 // takes the place of client_auth, whose own would have to be in the environment of
-// the command.
+// the command. Nor are there several clients in a run.
 func ownUserOnly(c *config.Config, kernelTells bool) owner {
 	var o owner
+	c.Policy.Clients = nil
 	if kernelTells {
 		o.admit = peer.SameUser
 		c.Policy.ClientAuth = nil

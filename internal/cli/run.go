@@ -65,8 +65,8 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	hidden := c.References() // those of other clients as well
-	narrow(c, client)
 	owner := ownUserOnly(c, peer.Known())
+	narrow(c, client)
 	logs, err := openLogs(cmd, c)
 	if err != nil {
 		return err
