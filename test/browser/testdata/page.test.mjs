@@ -145,6 +145,8 @@ test("holds still while it is paused or walked, and says what is new", onPage(wi
   await firstRow(page, "/v1/held").waitFor();
   assert.equal(await page.locator("#connection").textContent(), "live");
   await page.locator(rows).first().focus();
+  // The list holds from the next frame on, and a request may take less than one.
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
   await request("https://api.example.com/v1/focused");
   await page.getByText("1 new").waitFor();
   await page.keyboard.press("Escape");
