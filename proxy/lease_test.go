@@ -147,7 +147,7 @@ func (f *fixture) send(c *http.Client, method, path, body string) (int, string) 
 // is, and the client knows nothing of it; of any other the client gets the 401, and the
 // next one has the new secret. What the old one was is masked as well.
 //
-// seen red: exchange.go renew without safe; h1.go send without renew; h2_send.go second
+// seen red: inject.go renew without safe; h1.go send without renew; h2_send.go second
 // returning nil; lease.go current without before.
 func TestLeaseRefused(t *testing.T) {
 	for _, tt := range []struct {

@@ -169,8 +169,8 @@ func (x *expansion) reveal(name string) (string, error) {
 }
 
 // takesOut returns what reports whether the client's field of a name is removed: one
-// of those that are gone, or set on one of these conditions; what is signed is not the
-// client's on any but Always, for it is what tells whether there is a signature.
+// of those that are gone, or set on one of these conditions. Those of a signature stay
+// for as long as Always is asked for alone: they tell what the client has signed.
 func (a *action) takesOut(conditions ...rules.When) func(name string) bool {
 	return func(name string) bool {
 		return a.signer != nil && slices.Contains(conditions, rules.IfPresent) && sigv4.Signs(name) ||

@@ -36,24 +36,30 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{got: map[string]string{}}
+	w.address, w.ca = serveAnyHost(t, w)
+	return w
+}
+
+// serveAnyHost serves h over TLS as whichever host a client names. It returns the address,
+// and the root to trust.
+func serveAnyHost(t *testing.T, h http.Handler) (address string, ca []byte) {
+	t.Helper()
 	authority, err := certs.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ca = authority.PEM()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.address = l.Addr().String()
 	server := &http.Server{
-		Handler:   w,
-		TLSConfig: &tls.Config{GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return authority.Leaf(h.ServerName) }},
+		Handler:   h,
+		TLSConfig: &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return authority.Leaf(hello.ServerName) }},
 		ErrorLog:  log.New(io.Discard, "", 0),
 	}
 	go server.ServeTLS(l, "", "")
 	t.Cleanup(func() { server.Close() })
-	return w
+	return l.Addr().String(), authority.PEM()
 }
 
 // ServeHTTP hands out the canary for the right credentials, and takes note of what

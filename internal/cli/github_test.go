@@ -3,13 +3,9 @@ package cli
 import (
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
-	"net"
 	"net/http"
 	"net/http/cgi"
 	"os"
@@ -19,8 +15,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"keybearer/certs"
 )
 
 // github is api.github.com, which gives a token to an app that shows a JWT, and
@@ -40,23 +34,7 @@ func startGitHub(t *testing.T, git string) *github {
 		t.Fatal(err)
 	}
 	g.key = string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)}))
-	authority, err := certs.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.ca = authority.PEM()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.address = l.Addr().String()
-	server := &http.Server{
-		Handler:   g,
-		TLSConfig: &tls.Config{GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return authority.Leaf(h.ServerName) }},
-		ErrorLog:  log.New(io.Discard, "", 0),
-	}
-	go server.ServeTLS(l, "", "")
-	t.Cleanup(func() { server.Close() })
+	g.address, g.ca = serveAnyHost(t, g)
 	return g
 }
 

@@ -42,6 +42,7 @@ bad file changes nothing. SIGTERM lets the exchanges under way end, for up to --
 a second one ends them. Under systemd, serve tells when it is ready and takes the
 socket that it is handed.`,
 		Example: `  keybearer serve --config examples/several-apis.yaml
+  keybearer serve --admin 127.0.0.1:9901          open that address, or run keybearer top
   eval "$(keybearer env)" && curl -sS https://api.openai.com/v1/models`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.serve(cmd) },
