@@ -19,6 +19,7 @@ type exchange struct {
 	applied   []string   // names of what inject has put in; not to be changed
 	renewed   bool       // see renew
 	signature *signature // that the request is to have; nil if its rule does not sign
+	held      *holding   // what is held back of it; nil: nothing
 
 	withheld func(name string) bool // what was taken out where nothing was put in; nil: nothing
 }

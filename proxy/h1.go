@@ -74,7 +74,8 @@ func (s *h1) serve(target rules.Target, name string) (again bool) {
 	s.target, s.Protocol, s.Target, s.Method = target, protoHTTP1, name, printable(s.req.Method)
 	framing, err := s.admit()
 	if err == nil && s.signature != nil {
-		defer s.signature.release()
+		s.signature.held = s.holdBack(s.c)
+		defer s.held.end()
 		framing, err = s.sign(framing)
 	}
 	if err != nil {

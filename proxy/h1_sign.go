@@ -11,7 +11,6 @@ import (
 // sign signs the request. If that takes the body's hash, which the client has not sent,
 // the body is held back until it is whole, and sent with its length.
 func (s *h1) sign(framing http1.Framing) (http1.Framing, error) {
-	s.signature.held.all = &s.p.heldBack
 	if s.signature.unhashed() {
 		if err := s.upload.hold(framing); err != nil {
 			return framing, err

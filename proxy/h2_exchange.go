@@ -50,7 +50,7 @@ func (e *h2) serve() (whole bool) {
 	defer func() { e.BytesReceived = e.received.Load() }()
 	defer func() {
 		e.end()
-		e.signature.release()
+		e.held.end()
 		if recover() != nil { // our error: this stream ends, and no other
 			failInternal.note(&e.Record)
 			whole = false

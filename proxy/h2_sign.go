@@ -15,7 +15,7 @@ func (e *h2) sign(h *h2Head) (body io.ReadCloser, err error) {
 	if e.signature == nil {
 		return nil, nil
 	}
-	e.signature.held.all = &e.p.heldBack
+	e.signature.held = e.holdBack(e.c)
 	var held []byte
 	unhashed := e.signature.unhashed()
 	if unhashed {

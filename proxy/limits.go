@@ -51,7 +51,7 @@ const (
 	// a body whose hash the client has not sent, or of a chunk. AWS's own limits for
 	// bodies are below it but for storage, whose clients do send it.
 	signedSize = 32 << 20
-	// signedSizes is the same for all requests at a time; a chunk counts a second time when
-	// it is signed and waits to be sent.
-	signedSizes = 256 << 20
+	// heldSizes is how many bytes of all requests are held back at a time; a chunk counts a
+	// second time when it is signed and waits to be sent. See reserve.
+	heldSizes = 256 << 20
 )

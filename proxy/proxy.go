@@ -106,7 +106,7 @@ type Proxy struct {
 	mints      mintLimit
 	splices    atomic.Int32
 	draining   atomic.Bool
-	heldBack   atomic.Int64 // bytes of requests, to sign them
+	reserve    reserve
 }
 
 // ErrClosed is what Serve returns after Shutdown.

@@ -3,8 +3,6 @@ package proxy
 import (
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"keybearer/proxy/sigv4"
@@ -31,7 +29,7 @@ func newSigner(rule *rules.Signing, expand func(rules.Injection) (value string))
 type signature struct {
 	claim  *sigv4.Claim
 	chunks *sigv4.Chunks // sign the body, if it has signatures too
-	held   holding
+	held   *holding      // of the exchange
 }
 
 // foreign reports whether the URL is presigned with other keys than those that the
@@ -138,45 +136,6 @@ func (s *signature) passed() {
 		s.chunks = nil
 		s.held.end()
 	}
-}
-
-// release lets go of what is held back.
-func (s *signature) release() {
-	if s != nil {
-		s.held.end()
-	}
-}
-
-// holding is what an exchange holds back of a request. HTTP/2's transport may go on
-// reading a body when the exchange is over.
-type holding struct {
-	all  *atomic.Int64 // by all exchanges
-	mu   sync.Mutex
-	own  int
-	over bool
-}
-
-// hold says that it is n bytes now.
-func (h *holding) hold(n int) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.over || n == h.own {
-		return nil
-	}
-	all := h.all.Add(int64(n - h.own))
-	h.own = n
-	if all > signedSizes {
-		return failConnections.because("too many requests are held back to be signed for AWS")
-	}
-	return nil
-}
-
-// end says that it is nothing for good.
-func (h *holding) end() {
-	h.hold(0)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.over = true
 }
 
 // refuses reports whether an upstream says by the status that the credentials are not

@@ -25,10 +25,10 @@ func TestSignedLetGo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			overBoth(t, func(t *testing.T, http2 bool) {
 				f, v := signing(t, unchanged)
-				left := int64(-1)
+				left := -1
 				v.reply = func(http.ResponseWriter, *http.Request) {
 					for deadline := time.Now().Add(5 * time.Second); left != 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-						left = f.proxy.heldBack.Load()
+						left = f.proxy.reserve.total()
 					}
 				}
 				if status, why := f.answer(f.client(http2), request(t)); status != 200 || left != 0 {
@@ -48,14 +48,14 @@ func TestSignedChunkCounted(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		f, _ := signing(t, unchanged)
 		r := clientRequest(t, "PUT", "/b/k", "s3", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", body)
-		counted := make(chan int64, 1)
+		counted := make(chan int, 1)
 		reader, writer := io.Pipe()
 		r.Body, r.ContentLength = reader, int64(len(body))
 		go func() { // all but the end, which keeps the exchange from it
 			io.WriteString(writer, body[:len(body)-2])
-			n := int64(0)
+			n := 0
 			for deadline := time.Now().Add(5 * time.Second); n < 2*size && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-				n = f.proxy.heldBack.Load()
+				n = f.proxy.reserve.total()
 			}
 			counted <- n
 			io.WriteString(writer, body[len(body)-2:])

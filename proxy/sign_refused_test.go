@@ -91,7 +91,7 @@ func TestSignedChunks(t *testing.T) {
 
 // Bodies are not held back without end, neither of one request nor of all.
 //
-// seen red: keep without signedSize; hold without signedSizes; release without end.
+// seen red: keep without signedSize; change without heldSizes; serve without end.
 func TestSignedTooLarge(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		f, v := signing(t, unchanged)
@@ -102,16 +102,16 @@ func TestSignedTooLarge(t *testing.T) {
 			t.Errorf("too large: status %d %s", status, why)
 		}
 		f.record()
-		if n := f.proxy.heldBack.Load(); n != 0 {
+		if n := f.proxy.reserve.total(); n != 0 {
 			t.Errorf("%d bytes are held back after the end", n)
 		}
-		f.proxy.heldBack.Store(signedSizes)
+		f.proxy.reserve.fill()
 		if status, why := f.answer(client, clientRequest(t, "POST", "/", "dynamodb", "", "a body")); status != 503 {
 			t.Errorf("too many: status %d %s", status, why)
 		}
 		f.record()
-		if n := f.proxy.heldBack.Load(); n != signedSizes {
-			t.Errorf("%d bytes are held back after the end", n-signedSizes)
+		if n := f.proxy.reserve.total(); n != heldSizes {
+			t.Errorf("%d bytes are held back after the end", n-heldSizes)
 		}
 		if got := v.requests(); len(got) > 0 {
 			t.Errorf("arrived %q", got)

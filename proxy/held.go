@@ -1,0 +1,75 @@
+package proxy
+
+import "sync"
+
+// reserve is the memory in which all exchanges together hold back requests. It is
+// shared out as they come, so that no client can take all of it (I19): one may hold
+// as much as is left to the others.
+type reserve struct {
+	mu       sync.Mutex
+	held     int
+	byClient map[string]int
+}
+
+// change says that a client holds more bytes, or fewer. It reports false, and changes
+// nothing, if they are not to be had.
+func (r *reserve) change(client string, more int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	own, held := r.byClient[client]+more, r.held+more
+	if more > 0 && own > heldSizes-held {
+		return false
+	}
+	if r.byClient == nil {
+		r.byClient = make(map[string]int)
+	}
+	r.held, r.byClient[client] = held, own
+	if own == 0 {
+		delete(r.byClient, client)
+	}
+	return true
+}
+
+// holding is what an exchange holds back of a request: nothing if it is nil. HTTP/2's
+// transport may go on reading a body when the exchange is over.
+type holding struct {
+	reserve *reserve
+	client  string
+
+	mu   sync.Mutex
+	own  int
+	over bool
+}
+
+// holdBack begins to count what the exchange holds back.
+func (x *exchange) holdBack(c *clientConn) *holding {
+	x.held = &holding{reserve: &c.p.reserve, client: c.client}
+	return x.held
+}
+
+// hold says that it is n bytes now.
+func (h *holding) hold(n int) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || n == h.own {
+		return nil
+	}
+	if !h.reserve.change(h.client, n-h.own) {
+		return failConnections.because("too much of this client's requests is held back until they are whole")
+	}
+	h.own = n
+	return nil
+}
+
+// end says that it is nothing for good.
+func (h *holding) end() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.over {
+		h.reserve.change(h.client, -h.own)
+		h.own, h.over = 0, true
+	}
+}
