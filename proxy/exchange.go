@@ -15,6 +15,7 @@ type exchange struct {
 	plaintext bool
 	identity  *identity  // that the upstream is shown; nil: none
 	action    *action    // what the rule that matched does; nil if none did
+	asking    *lease     // whose action there is once its callback has seen the request; see ask
 	hidden    *needles   // see hide
 	applied   []string   // names of what inject has put in; not to be changed
 	renewed   bool       // see renew
@@ -69,8 +70,13 @@ func (x *exchange) admit(policy view, method, authority string, h requestHead) e
 	return nil
 }
 
-// act does to the request what the rule that matched does.
+// act does to the request what the rule that matched does. If that depends on the
+// request, it is ask that does it: nothing is sent before.
 func (x *exchange) act(a *action, h requestHead) error {
+	if a != nil && a.lease != nil && a.lease.perRequest {
+		x.asking = a.lease
+		return nil
+	}
 	if err := x.inject(a, h); err != nil {
 		return err
 	}
@@ -78,9 +84,13 @@ func (x *exchange) act(a *action, h requestHead) error {
 	return x.identity.usable()
 }
 
-// key is what the connection to the upstream has to be for.
-func (x *exchange) key(c *clientConn) upstreamKey {
-	return upstreamKey{client: c.client, account: c.account, identity: x.identity, target: x.target, plaintext: x.plaintext}
+// key is what the connection to the upstream has to be for. There is none for a request
+// whose rule has not acted yet (I14).
+func (x *exchange) key(c *clientConn) (upstreamKey, error) {
+	if x.asking != nil {
+		return upstreamKey{}, &failInternal
+	}
+	return upstreamKey{client: c.client, account: c.account, identity: x.identity, target: x.target, plaintext: x.plaintext}, nil
 }
 
 // decide asks the policy in force about the target, for every request: the policy

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"keybearer/proxy/http1"
@@ -73,10 +72,9 @@ func (s *h1) serve(target rules.Target, name string) (again bool) {
 	}()
 	s.target, s.Protocol, s.Target, s.Method = target, protoHTTP1, name, printable(s.req.Method)
 	framing, err := s.admit()
-	if err == nil && s.signature != nil {
-		s.signature.held = s.holdBack(s.c)
-		defer s.held.end()
-		framing, err = s.sign(framing)
+	if err == nil && s.takesBody() {
+		defer s.holdBack(s.c).end()
+		framing, err = s.prepare(framing)
 	}
 	if err != nil {
 		s.fail(err)
@@ -136,7 +134,10 @@ func (s *h1) send(framing http1.Framing) (*upstream, error) {
 	if f := s.c.dialErr.Swap(nil); f != nil {
 		return nil, f
 	}
-	key := s.key(s.c)
+	key, err := s.key(s.c)
+	if err != nil {
+		return nil, err
+	}
 	key.upgrade = s.plaintext && s.upgrade
 	for fresh := false; ; fresh = true {
 		up, err := s.p.upstreams.http1(context.Background(), key, s.named, fresh)
@@ -239,32 +240,6 @@ func (s *h1) informational() error {
 	s.resp.Header.Remove(isContentLength)
 	s.out = s.resp.Append(s.out[:0])
 	return s.flush()
-}
-
-// checkSwitch accepts a 101 only for a WebSocket that the client asked for (I11).
-func (s *h1) checkSwitch() error {
-	upgrade, _ := s.resp.Header.Get("Upgrade")
-	if !s.upgrade || !strings.EqualFold(upgrade, "websocket") || !s.resp.Header.HasToken("Connection", "Upgrade") {
-		return failProtocol.because("the upstream switched to a protocol that was not asked for")
-	}
-	return nil
-}
-
-// switchProtocols passes the 101 on and relays the WebSocket.
-func (s *h1) switchProtocols(up *upstream) {
-	defer up.close()
-	s.upload.stop()
-	s.Status = s.resp.Status
-	if err := s.cleanHead(); err != nil {
-		s.fail(err)
-		return
-	}
-	s.resp.Header = append(s.resp.Header, upgradeFields[:]...)
-	s.out = s.resp.Append(s.out[:0])
-	if s.flush() != nil {
-		return
-	}
-	s.BytesReceived, s.BytesSent = s.c.relay(s.client, up.wire)
 }
 
 // flush writes what is pending for the client.

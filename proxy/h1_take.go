@@ -19,14 +19,8 @@ func (u *upload) take() error {
 			u.out = append(u.out, content...)
 		}
 		if u.done() {
-			if err := u.s.signature.end(); err != nil {
+			if err := u.finish(); err != nil {
 				return err
-			}
-			u.s.signature.passed()
-			u.rest, u.rechunked = nil, nil
-			if u.coded {
-				u.body.Trailer.Remove(u.s.dropsTrailer)
-				u.out = http1.AppendTrailer(u.out, u.body.Trailer)
 			}
 		}
 		if !more {
@@ -36,10 +30,28 @@ func (u *upload) take() error {
 	return nil
 }
 
+// finish ends the body behind its last piece.
+func (u *upload) finish() error {
+	if err := u.s.signature.end(); err != nil {
+		return err
+	}
+	u.s.passed()
+	u.rest, u.rechunked = nil, nil
+	if u.coded {
+		u.body.Trailer.Remove(u.s.dropsTrailer)
+		u.out = http1.AppendTrailer(u.out, u.body.Trailer)
+	}
+	return nil
+}
+
 // next returns a piece of the body to send. It is valid until the next call. There is
 // more unless all that has been received is used up.
 func (u *upload) next() (content []byte, more bool, err error) {
 	if len(u.rest) == 0 {
+		if u.s.signature == nil {
+			u.rest = nil
+			u.s.held.end()
+		}
 		content, n, err := u.receive()
 		if err == nil && u.s.signature != nil {
 			u.rest, err = u.s.signature.rechunk(u.rechunked[:0], content)

@@ -25,7 +25,7 @@ type upload struct {
 	coded     bool   // the body is sent in chunks
 	rest      []byte // to send of what was held back: a body, or a chunk of one
 	rechunked []byte // see next
-	whole     bool   // it was: nothing of it is read from the client any more
+	begun     bool   // it was: the body has been started
 	out       []byte // to the upstream, not yet written
 
 	mu     sync.Mutex
@@ -55,7 +55,7 @@ func (u *upload) init(s *h1) {
 // release makes u ready for another exchange, once stop has ended the last one.
 func (u *upload) release() {
 	u.up, u.broken, u.sent = nil, nil, nil
-	u.rest, u.whole, u.rechunked = nil, false, nil
+	u.rest, u.begun, u.rechunked = nil, false, nil
 	u.gone.Store(false)
 	u.body = http1.Decoder{Trailer: emptied(u.body.Trailer)}
 	u.out = spare(u.out)
@@ -67,10 +67,15 @@ func (u *upload) start(up *upstream, framing http1.Framing) error {
 	u.stop() // an attempt before this one
 	u.up, u.broken = up, nil
 	u.coded = framing.Kind == http1.Chunked
-	if !u.whole {
+	if !u.begun {
 		u.body.Start(framing)
 	}
 	u.out = up.appendRequest(u.out[:0], &u.s.req, u.s.authority())
+	if u.coded && u.done() { // an empty body, which was waited for
+		if err := u.finish(); err != nil {
+			return err
+		}
+	}
 	if err := u.take(); err != nil {
 		return err
 	}

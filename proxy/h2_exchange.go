@@ -173,7 +173,7 @@ func (e *h2) admit() (*http.Request, error) {
 	if err := e.exchange.admit(policy, e.r.Method, e.r.Host, h); err != nil {
 		return nil, err
 	}
-	body, err := e.sign(h)
+	body, err := e.prepare(h)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,10 @@ const maxUnsent = 8
 // its way to it: one without a body or side effects is sent once more, and any of which
 // nothing was sent yet goes out on another connection.
 func (e *h2) roundTrip(out *http.Request) (*http.Response, error) {
-	key := e.key(e.c)
+	key, err := e.key(e.c)
+	if err != nil {
+		return nil, err
+	}
 	for again, alerted, unsent := false, false, 0; ; {
 		conn, err := e.p.upstreams.http2(out.Context(), key, e.named)
 		if err != nil {

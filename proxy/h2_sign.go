@@ -3,83 +3,31 @@ package proxy
 import (
 	"errors"
 	"io"
-	"net/http"
-	"strings"
 	"time"
 )
 
-// sign signs the request if its rule does, and returns the body to send in place of the
-// client's, nil if that is it. If signing takes the body's hash, which the client has
-// not sent, the body is held back until it is whole.
+// sign signs the request, and returns the body to send in place of the client's, nil if
+// that is it. If signing takes the body's hash, which the client has not sent, the body
+// is held back until it is whole.
 func (e *h2) sign(h *h2Head) (body io.ReadCloser, err error) {
-	if e.signature == nil {
-		return nil, nil
-	}
-	e.signature.held = e.holdBack(e.c)
-	var held []byte
-	unhashed := e.signature.unhashed()
-	if unhashed {
-		if held, err = e.hold(); err != nil {
+	if e.signature.unhashed() {
+		held, err := e.hold(h, signedSize, time.Time{})
+		if err != nil {
 			return nil, err
 		}
-		h.remove(func(name string) bool { return strings.EqualFold(name, "Expect") }) // net/http has answered it
-		e.signature.hashed(held)
+		if err := e.signature.hashed(held.rest, held.ended); err != nil {
+			return nil, err
+		}
+		body = held
 	}
-	switch err = e.exchange.sign(h); {
-	case err != nil:
+	if err := e.exchange.sign(h); err != nil {
 		return nil, err
-	case unhashed:
-		return &heldBody{e, held}, nil
-	case e.signature.chunks != nil:
+	}
+	if e.signature.chunks != nil {
 		return &rechunkedBody{requestBody: requestBody{e.r.Body, e}}, nil
 	}
-	return nil, nil
+	return body, nil
 }
-
-// hold receives the whole body.
-func (e *h2) hold() (body []byte, err error) {
-	deadline := http.NewResponseController(e.w).SetReadDeadline
-	defer deadline(time.Time{})
-	buf := buffers.Get().(*[]byte)
-	defer putBuffer(buf)
-	for {
-		deadline(time.Now().Add(streamTimeout))
-		n, readErr := e.r.Body.Read(*buf)
-		e.received.Add(int64(n))
-		if body, err = e.signature.keep(body, (*buf)[:n]); err != nil {
-			return nil, err
-		}
-		switch {
-		case errors.Is(readErr, io.EOF):
-			fieldMap(e.r.Trailer).remove(e.dropsTrailer)
-			return body, nil
-		case readErr != nil && !isTimeout(readErr) && e.r.Context().Err() == nil:
-			return nil, failMalformed.because("the request body is not as long as its Content-Length says")
-		case readErr != nil:
-			return nil, bodyFailure(readErr)
-		}
-	}
-}
-
-// heldBody is a body that was held back.
-type heldBody struct {
-	e    *h2
-	rest []byte
-}
-
-func (b *heldBody) Read(p []byte) (n int, err error) {
-	b.e.moved()
-	if len(b.rest) == 0 {
-		b.rest = nil
-		b.e.signature.passed()
-		return 0, io.EOF
-	}
-	n = copy(p, b.rest)
-	b.rest = b.rest[n:]
-	return n, nil
-}
-
-func (b *heldBody) Close() error { return nil }
 
 // rechunkedBody is a body whose chunks are signed anew.
 type rechunkedBody struct {
@@ -111,7 +59,7 @@ func (b *rechunkedBody) Read(p []byte) (n int, err error) {
 		err = nil // comes again
 	case errors.Is(err, io.EOF):
 		b.buf, b.ready, b.rest = nil, nil, nil
-		b.e.signature.passed()
+		b.e.passed()
 	}
 	return n, err
 }

@@ -44,7 +44,19 @@ type holding struct {
 // holdBack begins to count what the exchange holds back.
 func (x *exchange) holdBack(c *clientConn) *holding {
 	x.held = &holding{reserve: &c.p.reserve, client: c.client}
+	if x.signature != nil {
+		x.signature.held = x.held
+	}
 	return x.held
+}
+
+// passed lets go of what was held back when all of the body has been taken: the answer
+// may be long in coming, as a model's is.
+func (x *exchange) passed() {
+	if x.signature != nil {
+		x.signature.chunks = nil
+	}
+	x.held.end()
 }
 
 // hold says that it is n bytes now.
@@ -59,6 +71,12 @@ func (h *holding) hold(n int) error {
 	}
 	h.own = n
 	return nil
+}
+
+// keep adds a piece to a body that is held back.
+func (h *holding) keep(body, piece []byte) ([]byte, error) {
+	body = append(body, piece...)
+	return body, h.hold(cap(body))
 }
 
 // end says that it is nothing for good.

@@ -25,6 +25,9 @@ type lease struct {
 	perTarget bool   // they are others for each target
 	target    string // host:port, of a lease for one target
 
+	perRequest bool             // they are others for each request; see ask
+	request    *secrets.Request // of a lease for one request
+
 	mu      sync.Mutex
 	targets map[rules.Target]*lease // if perTarget
 }
@@ -51,6 +54,7 @@ func newLease(rule *rules.Rule, store *secrets.Store) *lease {
 		if store.Fetches(name) {
 			l.names = append(l.names, name)
 			l.perTarget = l.perTarget || store.PerTarget(name)
+			l.perRequest = l.perRequest || store.PerRequest(name)
 			continue
 		}
 		value, err := store.Lookup(name)
@@ -59,10 +63,10 @@ func newLease(rule *rules.Rule, store *secrets.Store) *lease {
 	return l
 }
 
-// first returns the action to begin with. One that depends on the target is not there
-// yet.
+// first returns the action to begin with. One that depends on the target or the request
+// is not there yet.
 func (l *lease) first() *action {
-	if l.perTarget {
+	if l.perTarget || l.perRequest {
 		return &action{lease: l}
 	}
 	return l.current()
@@ -87,9 +91,25 @@ func (l *lease) of(t rules.Target) *lease {
 		}
 		delete(l.targets, other)
 	}
-	one := &lease{rule: l.rule, store: l.store, stay: l.stay, names: l.names, identity: l.identity, unshown: l.unshown, target: t.String()}
+	one := l.forTarget(t)
 	l.targets[t] = one
 	return one
+}
+
+func (l *lease) forTarget(t rules.Target) *lease {
+	return &lease{rule: l.rule, store: l.store, stay: l.stay, names: l.names, identity: l.identity, unshown: l.unshown, target: t.String()}
+}
+
+// ask returns the action for one request: whoever hands out the secrets is shown it. They
+// are not asked for anew if the upstream refuses them.
+func (l *lease) ask(t rules.Target, r *secrets.Request) *action {
+	one := l.forTarget(t)
+	one.request = r
+	a := one.current()
+	if a.err == nil {
+		a.lease = nil
+	}
+	return a
 }
 
 // current returns the action with the values that are in force now.
@@ -101,7 +121,7 @@ func (l *lease) current() *action {
 	fresh := make(map[string]finding)
 	values := make([]secrets.Value, len(l.names))
 	for i, name := range l.names {
-		value, err := l.store.LookupFor(name, l.target)
+		value, err := l.store.LookupForRequest(name, l.target, l.request)
 		fresh[name], values[i] = finding{value, err}, value
 	}
 	var before []string

@@ -51,6 +51,10 @@ const (
 	// a body whose hash the client has not sent, or of a chunk. AWS's own limits for
 	// bodies are below it but for storage, whose clients do send it.
 	signedSize = 32 << 20
+	// shownSize is how many bytes of a request's body a callback is shown, and shownTime how
+	// long it waits for them: a stream that waits for its answer sends no more.
+	shownSize = 1 << 20
+	shownTime = 10 * time.Second
 	// heldSizes is how many bytes of all requests are held back at a time; a chunk counts a
 	// second time when it is signed and waits to be sent. See reserve.
 	heldSizes = 256 << 20

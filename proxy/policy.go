@@ -21,13 +21,14 @@ type Policy struct {
 	clients      accounts          // who may use the proxy; nil: everybody
 }
 
-// action returns what a rule does to a request for a target now.
+// action returns what a rule does to a request for a target now. If that depends on the
+// request, only its lease is there.
 func (p *Policy) action(rule *rules.Rule, t rules.Target) *action {
 	a := p.actions[rule]
-	if a != nil && a.lease != nil {
-		return a.lease.of(t).current()
+	if a == nil || a.lease == nil || a.lease.perRequest {
+		return a
 	}
-	return a
+	return a.lease.of(t).current()
 }
 
 // action is what a rule does to a request, with every reference expanded.

@@ -89,16 +89,13 @@ func (x *exchange) sign(h requestHead) error {
 // unhashed reports whether the body must be known before the request can be signed.
 func (s *signature) unhashed() bool { return s.claim.Payload == "" }
 
-// hashed notes the body.
-func (s *signature) hashed(body []byte) { s.claim.Payload = sigv4.Hash(body) }
-
-// keep adds a piece to a body that is held back.
-func (s *signature) keep(body, piece []byte) ([]byte, error) {
-	if len(body)+len(piece) > signedSize {
-		return nil, failSignature.because("the request cannot be signed for AWS: its body has more than %d MiB, and its hash was not sent", signedSize>>20)
+// hashed notes the body, of which this may be a part.
+func (s *signature) hashed(body []byte, whole bool) error {
+	if !whole || len(body) > signedSize {
+		return failSignature.because("the request cannot be signed for AWS: its body has more than %d MiB, and its hash was not sent", signedSize>>20)
 	}
-	body = append(body, piece...)
-	return body, s.held.hold(cap(body))
+	s.claim.Payload = sigv4.Hash(body)
+	return nil
 }
 
 // rechunk appends to dst what is ready of the body, after another piece of it. Without
@@ -127,15 +124,6 @@ func (s *signature) end() error {
 
 func cannotSign(err error) error {
 	return failSignature.because("the request cannot be signed for AWS: %s", err)
-}
-
-// passed lets go of what was held back when all of the body has been taken: the answer
-// may be long in coming, as a model's is.
-func (s *signature) passed() {
-	if s != nil {
-		s.chunks = nil
-		s.held.end()
-	}
 }
 
 // refuses reports whether an upstream says by the status that the credentials are not

@@ -99,6 +99,9 @@ func (c *compiler) rules(s *Set, config Config) {
 func (c *compiler) callback(at string, i int, w *CallbackConfig) *Rule {
 	written := RuleConfig{Name: at, MatchHosts: w.MatchHosts}
 	server, _, _ := strings.Cut(w.URL, "?") // as anywhere: a query may hold a key
+	if w.FullRequest {
+		server += " (shown each request)"
+	}
 	return &Rule{
 		Name: at, Description: server, Injections: []Injection{{answer: AnswerName(i)}},
 		enabled: true, callback: true, written: written, hosts: c.hosts(at, &written, false),

@@ -66,8 +66,8 @@ type CallbackConfig struct {
 	MatchHosts     []string       `yaml:"match_hosts" doc:"Required, at least one; as in rules."`
 	URL            string         `yaml:"url" doc:"Required: the server, https://, or http:// on loopback. It gets a POST with {host, port} and answers {headers: {NAME: VALUE}}."`
 	RequestHeaders []HeaderConfig `yaml:"request_headers" doc:"Headers of the POST."`
-	TTLSeconds     int64          `yaml:"ttl_seconds" doc:"Required: how long an answer may be used for its host, in seconds."`
-	FullRequest    bool           `yaml:"full_request" doc:"Must be false: the server does not get the requests themselves."`
+	TTLSeconds     int64          `yaml:"ttl_seconds" doc:"Required: how long an answer may be used for its host, in seconds. With full_request an answer is for one request, whatever this says."`
+	FullRequest    bool           `yaml:"full_request" doc:"Whether the server is asked for each request, and shown it: method, URL, headers and up to 1 MiB of the body."`
 }
 
 // AnswerName is the name of the secret that a callback's answers are looked up under,

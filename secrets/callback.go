@@ -12,15 +12,23 @@ import (
 	"time"
 )
 
-// Callback fetches the headers for one target from a server: the callbacks of
-// LangSmith. The server gets a POST with host and port and answers with an object,
-// headers, of names and values. That object is the secret, as JSON.
+// Callback asks a server which headers requests to a target shall have, as LangSmith's
+// callbacks do: a POST with the target, answered with {"headers": {NAME: VALUE}}. The
+// secret is the JSON object of headers. It is a [TargetFetcher].
 type Callback struct {
 	URL     string
 	Headers map[string]Text // of the POST
 	TTL     time.Duration
 
-	target string // host:port
+	target  string   // host:port
+	request *Request // that is shown; nil: none
+}
+
+// RequestCallback is a [Callback] that is asked about each request, and shown it. It is
+// a [RequestFetcher].
+type RequestCallback struct {
+	URL     string
+	Headers map[string]Text // of the POST
 }
 
 // For implements [TargetFetcher].
@@ -37,9 +45,10 @@ func (c Callback) Fetch(ctx context.Context, a Access) (Fetched, error) {
 	}
 	number, _ := strconv.Atoi(port)
 	body, err := json.Marshal(struct {
-		Host string `json:"host"`
-		Port int    `json:"port"`
-	}{host, number})
+		Host    string   `json:"host"`
+		Port    int      `json:"port"`
+		Request *Request `json:"request,omitempty"`
+	}{host, number, c.request})
 	if err != nil {
 		return Fetched{}, err
 	}
@@ -89,3 +98,24 @@ func (c Callback) Server() string { return c.URL }
 
 // String names the URL without a query.
 func (c Callback) String() string { return fmt.Sprintf("callback %s", HTTP{URL: c.URL}) }
+
+// ForRequest implements [RequestFetcher].
+func (c RequestCallback) ForRequest(target string, r *Request) Fetcher {
+	return Callback{URL: c.URL, Headers: c.Headers, target: target, request: r}
+}
+
+// Fetch implements [Fetcher]: without a request there is nothing to ask.
+func (c RequestCallback) Fetch(context.Context, Access) (Fetched, error) {
+	return Fetched{}, Problem("there is no request; please report it")
+}
+
+// References implements [Fetcher].
+func (c RequestCallback) References() []string { return c.callback().References() }
+
+// Server is the URL that is asked.
+func (c RequestCallback) Server() string { return c.URL }
+
+// String names the URL without a query.
+func (c RequestCallback) String() string { return c.callback().String() }
+
+func (c RequestCallback) callback() Callback { return Callback{URL: c.URL, Headers: c.Headers} }

@@ -154,8 +154,11 @@ func (st *Store) namedSource(name string, all Sources) (source, error) {
 	case all.InCircle(name):
 		return nil, &Error{name, s.Fetch.String(), "needs itself to be fetched; take it out of its own references"}
 	}
-	if _, ok := s.Fetch.(TargetFetcher); ok {
+	switch s.Fetch.(type) {
+	case TargetFetcher:
 		return &family{name: name, source: s, members: map[string]*fetched{}}, nil
+	case RequestFetcher:
+		return &perRequest{name: name, source: s}, nil
 	}
 	return newFetched(name, s), nil
 }

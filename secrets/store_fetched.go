@@ -52,6 +52,12 @@ func (st *Store) takeOver(before *Store) {
 				st.named[name] = old
 				defer old.adopt(st)
 			}
+		case *perRequest:
+			f.store = st
+			if old, ok := old.(*perRequest); ok && reflect.DeepEqual(old.source, f.source) {
+				st.named[name] = old
+				defer old.adopt(st)
+			}
 		}
 	}
 }
@@ -83,7 +89,7 @@ func (st *Store) text(name string) (string, error) {
 // at any time.
 func (st *Store) Fetches(name string) bool {
 	_, ok := st.named[name].(*fetched)
-	return ok || st.PerTarget(name)
+	return ok || st.PerTarget(name) || st.PerRequest(name)
 }
 
 // Prefetch begins to fetch those of the secrets that are fetched, all at once.
@@ -114,6 +120,8 @@ func (st *Store) Check(name string) error {
 		f = src.fetcher
 	case *family:
 		f = src.source.Fetch
+	case *perRequest:
+		f = src.source.Fetch
 	default:
 		_, err := st.Lookup(name)
 		return err
@@ -131,13 +139,13 @@ func (st *Store) Check(name string) error {
 }
 
 // Now returns why the secret of that name cannot be used at this moment. It waits for
-// no fetch and begins none: of what is fetched for each target it tells what Check
+// no fetch and begins none: of what is fetched for each target or request it tells what Check
 // does. Text of several lines can be used, by fetchers. Any error is an [*Error].
 func (st *Store) Now(name string) error {
 	switch src := st.source(name).(type) {
 	case *fetched:
 		return src.now()
-	case *family:
+	case *family, *perRequest:
 		return st.Check(name)
 	}
 	_, err := st.text(name)

@@ -71,22 +71,26 @@ func (r *report) callbacks(list []rules.CallbackConfig, policyPath string, named
 		if _, taken := named[name]; taken {
 			r.errorf(join("secrets", name), "is the name that keybearer gives the answers of a callback; choose another")
 		}
-		c := secrets.Callback{URL: written.URL, TTL: time.Duration(written.TTLSeconds) * time.Second, Headers: map[string]secrets.Text{}}
-		named[name] = secrets.Source{Fetch: c}
+		headers := map[string]secrets.Text{}
+		named[name] = secrets.Source{Fetch: callback(written, headers)}
 		if r.suspect(path) {
 			continue
 		}
 		r.url(path+".url", written.URL)
-		if written.FullRequest {
-			r.errorf(path+".full_request", "is not implemented by keybearer, which does not send requests to third parties; set it to false")
-		}
 		if written.TTLSeconds < 1 || written.TTLSeconds > int64(maxAnswerTTL/time.Second) {
 			r.errorf(path+".ttl_seconds", "must be a number of seconds from 1 to %d", int64(maxAnswerTTL/time.Second))
 		}
 		for n, header := range written.RequestHeaders {
-			c.Headers[header.Name] = r.requestHeader(fmt.Sprintf("%s.request_headers[%d]", path, n), header)
+			headers[header.Name] = r.requestHeader(fmt.Sprintf("%s.request_headers[%d]", path, n), header)
 		}
 	}
+}
+
+func callback(c rules.CallbackConfig, headers map[string]secrets.Text) secrets.Fetcher {
+	if c.FullRequest {
+		return secrets.RequestCallback{URL: c.URL, Headers: headers}
+	}
+	return secrets.Callback{URL: c.URL, Headers: headers, TTL: time.Duration(c.TTLSeconds) * time.Second}
 }
 
 func (r *report) requestHeader(path string, h rules.HeaderConfig) secrets.Text {

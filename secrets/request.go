@@ -1,0 +1,93 @@
+package secrets
+
+import (
+	"io/fs"
+	"sync"
+)
+
+// A Request is what a client has sent, as LangSmith's callbacks are shown it.
+type Request struct {
+	Method  string              `json:"method"`
+	URL     string              `json:"url"`
+	Scheme  string              `json:"scheme"`
+	Host    string              `json:"host"` // with the port, unless it is the scheme's
+	Path    string              `json:"path"` // as sent, without the query
+	Query   string              `json:"query"`
+	Headers map[string][]string `json:"headers"` // by canonical name
+
+	Body          []byte `json:"body_base64"`
+	BodyTruncated bool   `json:"body_truncated"` // there is more of it
+}
+
+// A RequestFetcher hands out another secret for each request. What it fetches is for
+// that one, and not kept.
+type RequestFetcher interface {
+	Fetcher
+	// ForRequest returns the fetcher for one request to a target, host:port.
+	ForRequest(target string, r *Request) Fetcher
+}
+
+// perRequest is a source that has a secret for each request.
+type perRequest struct {
+	name   string
+	source Source
+
+	mu     sync.Mutex
+	store  *Store
+	failed bool // the last time
+}
+
+// fetch gets the secret for one request. It waits for it.
+func (p *perRequest) fetch(target string, r *Request) (Value, error) {
+	s := p.source
+	s.Fetch = s.Fetch.(RequestFetcher).ForRequest(target, r)
+	f := newFetched(p.name, s)
+	p.mu.Lock()
+	st := p.store
+	p.mu.Unlock()
+	got, _, reason := f.fetch(st, "")
+	if reason == "" {
+		p.note(nil)
+		return newValue(got.Text), nil
+	}
+	err := f.problem(reason)
+	p.note(err)
+	return Value{}, err
+}
+
+// note tells of the first failure, and of its end.
+func (p *perRequest) note(err error) {
+	p.mu.Lock()
+	news, tell := p.failed != (err != nil), p.store.notice
+	p.failed = err != nil
+	p.mu.Unlock()
+	if news && tell != nil {
+		tell(p.name, err)
+	}
+}
+
+// adopt has the source go on for another store.
+func (p *perRequest) adopt(st *Store) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.store = st
+}
+
+func (p *perRequest) read() (text, reason string) { return "", "is another one for each request" }
+func (p *perRequest) mode() (fs.FileMode, bool)   { return 0, false }
+func (p *perRequest) String() string              { return p.source.Fetch.String() }
+
+// LookupForRequest is [Store.LookupFor] for a secret that may be another one for each
+// request to a target. That is fetched, and waited for.
+func (st *Store) LookupForRequest(name, target string, r *Request) (Value, error) {
+	if p, ok := st.named[name].(*perRequest); ok {
+		return p.fetch(target, r)
+	}
+	return st.LookupFor(name, target)
+}
+
+// PerRequest reports whether the secret of that name is another one for each request.
+func (st *Store) PerRequest(name string) bool {
+	_, ok := st.named[name].(*perRequest)
+	return ok
+}
