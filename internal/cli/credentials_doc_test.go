@@ -67,7 +67,7 @@ func serveAnyHost(t *testing.T, h http.Handler) (address string, ca []byte) {
 func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	r.ParseForm()
 	_, basic, _ := r.BasicAuth()
-	asked := map[string]string{}
+	var asked struct{ Request struct{ Method, Path string } }
 	json.NewDecoder(r.Body).Decode(&asked) // where it is none, nothing is asked
 	switch where := r.Host + r.URL.Path; {
 	case where == "vault.example.com/v1/secret/data/openai" && r.Header.Get("X-Vault-Token") == canary+"-vault":
@@ -80,6 +80,9 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		rw.WriteHeader(http.StatusCreated)
 		fmt.Fprintf(rw, `{"token": %q, "expires_at": %q}`, canary, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 	case where == "auth.example.com/sandbox-credentials" && r.Header.Get("X-Integrator-Secret") == canary+"-integrator":
+		fmt.Fprintf(rw, `{"headers": {"Authorization": "Bearer %s"}}`, canary)
+	case where == "auth.example.com/sign" && r.Header.Get("X-Integrator-Secret") == canary+"-integrator" &&
+		asked.Request.Method == http.MethodGet && asked.Request.Path == "/try":
 		fmt.Fprintf(rw, `{"headers": {"Authorization": "Bearer %s"}}`, canary)
 	case r.URL.Path == "/try":
 		w.mu.Lock()
@@ -98,7 +101,7 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // behind it learns nothing.
 //
 // seen red: json_path in the page misspelt; client_secret taken out; another path for
-// the callback; the parameter of inject_query called another name.
+// the callback; the parameter of inject_query called another name; full_request false.
 func TestCredentialsDocument(t *testing.T) {
 	page, err := os.ReadFile("../../docs/credentials.md")
 	if err != nil {
