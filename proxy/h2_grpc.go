@@ -34,6 +34,21 @@ func isGRPC(h http.Header) bool {
 	return mediaType == "application/grpc" || strings.HasPrefix(mediaType, "application/grpc+") || strings.HasPrefix(mediaType, "application/grpc;")
 }
 
+// renewGRPC is renew for a call whose outcome says what a 401 says elsewhere. It is for
+// the next call: this one had messages, and its client may try again by itself.
+func (e *h2) renewGRPC(resp *http.Response) {
+	if e.action == nil || e.action.lease == nil || !e.isGRPC() {
+		return
+	}
+	if isUnauthenticated(resp.Header) || isUnauthenticated(resp.Trailer) {
+		e.renew(http.StatusUnauthorized, false, nil)
+	}
+}
+
+func isUnauthenticated(h http.Header) bool {
+	return h.Get("Grpc-Status") == strconv.Itoa(grpcUnauthenticated)
+}
+
 // endGRPC ends the call with a status: a head alone if none has been sent, or trailers.
 func (e *h2) endGRPC(f *failure, err error) {
 	h, prefix := e.w.Header(), ""

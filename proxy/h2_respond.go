@@ -26,6 +26,7 @@ func (e *h2) respond(resp *http.Response) error {
 	} else if resp.ContentLength == 0 {
 		io.Copy(io.Discard, resp.Body) // to its end, where the trailers are
 	}
+	e.renewGRPC(resp)
 	for name, values := range resp.Trailer {
 		if !dropsFromResponse(name) {
 			e.w.Header()[http.TrailerPrefix+e.maskName(name)] = e.maskValues(values)
