@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -91,25 +90,8 @@ func showing(t *testing.T, answer func(q question, n int) (int, string)) (*fixtu
 	t.Helper()
 	w := &witness{answer: answer}
 	server := httptest.NewTLSServer(http.HandlerFunc(w.ask))
-	t.Cleanup(server.Close)
 	f := start(t, config(), map[string]string{"api.test:443": serveHTTP(t, "api.test", w)})
-	set, problems := rules.Compile(rules.Config{Callbacks: []rules.CallbackConfig{{MatchHosts: []string{"api.test"}, FullRequest: true}}}, rules.Tunnel)
-	if set == nil {
-		t.Fatal(problems)
-	}
-	roots := poolOf(f.issuer)
-	roots.AddCert(server.Certificate())
-	store, err := secrets.Open(secrets.Sources{
-		Named:     map[string]secrets.Source{rules.AnswerName(0): {Fetch: secrets.RequestCallback{URL: server.URL}}},
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.policy, err = NewPolicy(set, store); err != nil {
-		t.Fatal(err)
-	}
-	f.proxy.SetPolicy(f.policy)
+	f.consult(rules.Config{Callbacks: []rules.CallbackConfig{{MatchHosts: []string{"api.test"}, FullRequest: true}}}, server, secrets.RequestCallback{URL: server.URL})
 	return f, w
 }
 
@@ -238,7 +220,7 @@ func TestAskFailsClosed(t *testing.T) {
 				client := f.client(http2)
 				for _, body := range []string{"", "a body", strings.Repeat("x", 2*shownSize)} {
 					r, _ := http.NewRequest("POST", "https://api.test/v1", strings.NewReader(body))
-					if status, why := f.answer(client, r); status != 502 || !strings.Contains(why, "a secret of the rule is not available") {
+					if status, why := f.answer(client, r); status != 502 || !strings.Contains(why, "a secret of the rule is not available: ") {
 						t.Errorf("status %d %s", status, why)
 					}
 					if r := f.record(); len(r.Injected) > 0 || r.Error != "proxy_configuration_error" {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -47,12 +48,11 @@ func (o *oracle) questions() []string {
 	return all
 }
 
-// consult is a proxy with a rule for api.test/ruled and a callback for all of *.test.
-func consult(t *testing.T, answer func(host string, n int) string) (*fixture, *oracle, *register) {
+// consulting is a proxy with a rule for api.test/ruled and a callback for all of *.test.
+func consulting(t *testing.T, answer func(host string, n int) string) (*fixture, *oracle, *register) {
 	t.Helper()
 	o, r := &oracle{answer: answer}, &register{takes: coin(1)}
 	server := httptest.NewTLSServer(o)
-	t.Cleanup(server.Close)
 	c := rules.Config{
 		Rules:     []rules.RuleConfig{{Name: "ruled", MatchHosts: []string{"api.test"}, MatchPaths: []string{"/ruled"}, InjectHeaders: map[string]string{"X-Plain": "plain"}}},
 		Callbacks: []rules.CallbackConfig{{MatchHosts: []string{"*.example.test", "api.test"}}},
@@ -60,25 +60,21 @@ func consult(t *testing.T, answer func(host string, n int) string) (*fixture, *o
 	f := start(t, config(), map[string]string{
 		"api.test:443": serveHTTP(t, "api.test", r), "a.example.test:443": serveHTTP(t, "a.example.test", r), "b.example.test:443": serveHTTP(t, "b.example.test", r),
 	})
-	set, problems := rules.Compile(c, rules.Tunnel)
-	if set == nil {
-		t.Fatal(problems)
-	}
-	roots := poolOf(f.issuer)
-	roots.AddCert(server.Certificate())
-	store, err := secrets.Open(secrets.Sources{
-		Named:     map[string]secrets.Source{rules.AnswerName(0): {Fetch: secrets.Callback{URL: server.URL, TTL: time.Hour}}},
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.policy, err = NewPolicy(set, store); err != nil {
-		t.Fatal(err)
-	}
-	f.proxy.SetPolicy(f.policy)
+	f.consult(c, server, secrets.Callback{URL: server.URL, TTL: time.Hour})
 	f.watch(canary)
 	return f, o, r
+}
+
+// consult puts a policy in force whose callback asks a server.
+func (f *fixture) consult(c rules.Config, server *httptest.Server, callback secrets.Fetcher) {
+	f.t.Helper()
+	f.t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	f.enact(c, rules.Tunnel, secrets.Sources{
+		Named:     map[string]secrets.Source{rules.AnswerName(0): {Fetch: callback}},
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
+	})
 }
 
 func bearer(token string) string {
@@ -93,14 +89,8 @@ func (f *fixture) get(c *http.Client, url string) (int, string) {
 		f.t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "mine")
-	resp, err := c.Do(r)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	all, _ := io.ReadAll(resp.Body)
-	f.keep(resp, all)
-	return resp.StatusCode, string(all)
+	resp, body := f.exchange(c, r)
+	return resp.StatusCode, body
 }
 
 // A callback is asked once for each host, and what it answers is injected in place of
@@ -111,7 +101,7 @@ func (f *fixture) get(c *http.Client, url string) (int, string) {
 // answer.go credentials without what follows the scheme.
 func TestCallback(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
-		f, o, r := consult(t, func(host string, n int) string { return bearer(canary + "-" + host) })
+		f, o, r := consulting(t, func(host string, n int) string { return bearer(canary + "-" + host) })
 		client := f.client(http2)
 		for range 3 {
 			for _, host := range []string{"a.example.test", "b.example.test"} {
@@ -141,7 +131,7 @@ func TestCallback(t *testing.T) {
 // seen red: lease.go renew with Replace.
 func TestCallbackRefused(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
-		f, o, r := consult(t, func(_ string, n int) string { return bearer(coin(n)) })
+		f, o, r := consulting(t, func(_ string, n int) string { return bearer(coin(n)) })
 		client := f.client(http2)
 		f.get(client, "https://api.test/v1")
 		r.take(coin(2))
@@ -159,7 +149,7 @@ func TestCallbackRefused(t *testing.T) {
 // seen red: replace removing the names of the first answer alone.
 func TestCallbackRefusedOtherNames(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
-		f, _, r := consult(t, func(_ string, n int) string {
+		f, _, r := consulting(t, func(_ string, n int) string {
 			if n == 1 {
 				return `{"headers": {"X-Key": "` + canary + `"}}`
 			}
@@ -184,7 +174,7 @@ func TestCallbackFailsClosed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			overBoth(t, func(t *testing.T, http2 bool) {
-				f, _, r := consult(t, func(string, int) string { return answer })
+				f, _, r := consulting(t, func(string, int) string { return answer })
 				client := f.client(http2)
 				if status, body := f.get(client, "https://api.test/v1"); status != 502 || !strings.Contains(body, "a secret of the rule is not available") {
 					t.Errorf("%d %s", status, body)

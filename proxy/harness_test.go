@@ -111,18 +111,25 @@ func (f *fixture) setPolicy(c rules.Config, values map[string]string) {
 
 func (f *fixture) setPolicyFor(c rules.Config, unmatched rules.Verdict, values map[string]string) {
 	f.t.Helper()
-	set, problems := rules.Compile(c, unmatched)
-	if set == nil {
-		f.t.Fatalf("compile: %v", problems)
-	}
 	var environ []string
 	for name, value := range values {
 		environ = append(environ, name+"="+value)
 	}
-	store, err := secrets.Open(secrets.Sources{Environ: environ})
+	f.enact(c, unmatched, secrets.Sources{Environ: environ})
+}
+
+// enact puts a policy in force.
+func (f *fixture) enact(c rules.Config, unmatched rules.Verdict, from secrets.Sources) {
+	f.t.Helper()
+	set, problems := rules.Compile(c, unmatched)
+	if set == nil {
+		f.t.Fatalf("compile: %v", problems)
+	}
+	store, err := secrets.Open(from)
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.t.Cleanup(func() { store.Retire(nil) })
 	f.policy, _ = NewPolicy(set, store)
 	f.proxy.SetPolicy(f.policy)
 }
@@ -223,6 +230,19 @@ func (f *fixture) read(r *bufio.Reader, method string) *http.Response {
 	f.keep(resp, body)
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp
+}
+
+// exchange sends a request through the proxy and reads the response.
+func (f *fixture) exchange(c *http.Client, r *http.Request) (resp *http.Response, body string) {
+	f.t.Helper()
+	resp, err := c.Do(r)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	all, _ := io.ReadAll(resp.Body)
+	f.keep(resp, all)
+	return resp, string(all)
 }
 
 func (f *fixture) keep(resp *http.Response, body []byte) {

@@ -120,14 +120,7 @@ func lendTo(t *testing.T, addr string, next func(int) (string, error)) (*fixture
 	c.Rules = append(c.Rules, rules.RuleConfig{Name: "other", MatchHosts: []string{"api.test"}, InjectHeaders: map[string]string{"X-Plain": "plain"}})
 	m := &mint{next: next}
 	f := start(t, c, map[string]string{"api.test:443": addr})
-	set, _ := rules.Compile(c, rules.Tunnel)
-	store, err := secrets.Open(secrets.Sources{Named: map[string]secrets.Source{"KEY": {Fetch: minted{m}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Retire(nil) })
-	f.policy, _ = NewPolicy(set, store)
-	f.proxy.SetPolicy(f.policy)
+	f.enact(c, rules.Tunnel, secrets.Sources{Named: map[string]secrets.Source{"KEY": {Fetch: minted{m}}}})
 	return f, m
 }
 
@@ -148,12 +141,6 @@ func (f *fixture) send(c *http.Client, method, path, body string) (int, string) 
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	resp, err := c.Do(r)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	all, _ := io.ReadAll(resp.Body)
-	f.keep(resp, all)
-	return resp.StatusCode, string(all)
+	resp, got := f.exchange(c, r)
+	return resp.StatusCode, got
 }

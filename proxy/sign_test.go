@@ -68,13 +68,7 @@ func clientRequest(t *testing.T, method, target, service, hash, body string, fie
 
 func (f *fixture) answer(c *http.Client, r *http.Request) (status int, why string) {
 	f.t.Helper()
-	resp, err := c.Do(r)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(resp.Body)
-	f.keep(resp, body)
+	resp, _ := f.exchange(c, r)
 	return resp.StatusCode, resp.Header.Get("Proxy-Status")
 }
 

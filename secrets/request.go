@@ -3,6 +3,7 @@ package secrets
 import (
 	"io/fs"
 	"sync"
+	"time"
 )
 
 // A Request is what a client has sent, as LangSmith's callbacks are shown it.
@@ -32,10 +33,14 @@ type perRequest struct {
 	name   string
 	source Source
 
-	mu     sync.Mutex
-	store  *Store
-	failed bool // the last time
+	mu    sync.Mutex
+	store *Store
+	told  time.Time // when somebody was told of a failure
 }
+
+// toldPause is the least time between two failures of which somebody is told: to have
+// none for a request may be a decision.
+const toldPause = time.Minute
 
 // fetch gets the secret for one request. It waits for it.
 func (p *perRequest) fetch(target string, r *Request) (Value, error) {
@@ -46,24 +51,24 @@ func (p *perRequest) fetch(target string, r *Request) (Value, error) {
 	st := p.store
 	p.mu.Unlock()
 	got, _, reason := f.fetch(st, "")
-	if reason == "" {
-		p.note(nil)
-		return newValue(got.Text), nil
+	if reason != "" {
+		return Value{}, p.note(f.problem(reason))
 	}
-	err := f.problem(reason)
-	p.note(err)
-	return Value{}, err
+	return newValue(got.Text), nil
 }
 
-// note tells of the first failure, and of its end.
-func (p *perRequest) note(err error) {
+// note tells of a failure, and returns it.
+func (p *perRequest) note(failure *Error) error {
 	p.mu.Lock()
-	news, tell := p.failed != (err != nil), p.store.notice
-	p.failed = err != nil
+	tell, news := p.store.notice, time.Since(p.told) >= toldPause
+	if news {
+		p.told = time.Now()
+	}
 	p.mu.Unlock()
 	if news && tell != nil {
-		tell(p.name, err)
+		tell(p.name, failure)
 	}
+	return failure
 }
 
 // adopt has the source go on for another store.

@@ -67,8 +67,9 @@ type Sources struct {
 	Transport http.RoundTripper
 
 	// Notice is told when a secret that was there, or that is fetched when it is needed,
-	// cannot be fetched, and, with a nil error, when it can be again. It is called from
-	// any goroutine. Nil: nobody is.
+	// cannot be fetched, and, with a nil error, when it can be again. Of one that is
+	// fetched for each request it is told once a minute at most that there was none. It
+	// is called from any goroutine. Nil: nobody is.
 	Notice func(name string, err error)
 
 	// After is the store that this one takes the place of, if there is one: what it
