@@ -136,6 +136,7 @@ type Explanation struct {
 	Reason   string         `json:"reason"`
 	Rules    []RuleAnswer   `json:"rules,omitempty"`
 	Sets     []string       `json:"sets,omitempty"`    // names of headers
+	Leaves   []string       `json:"leaves,omitempty"`  // names of those that the rule does not set in this request
 	Removes  []string       `json:"removes,omitempty"` // names of headers
 	Secrets  []SecretOrigin `json:"secrets,omitempty"`
 	Result   string         `json:"result"`
