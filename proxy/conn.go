@@ -149,22 +149,10 @@ var errIdleEnd = errors.New("connection ended between requests")
 
 // refuseHead answers a head that could not be read or parsed.
 func (c *clientConn) refuseHead(w *wire, err error) {
-	var malformed http1.Error
-	var f *failure
-	switch {
-	case errors.Is(err, errIdleEnd):
+	if errors.Is(err, errIdleEnd) {
 		return
-	case errors.Is(err, http1.ErrTooManyFields):
-		f = failHeadSize.because("the request head has more than %d fields", http1.MaxFields)
-	case errors.As(err, &malformed):
-		f = failMalformed.because("%s", malformed.Error())
-	case errors.Is(err, errHeadTooLarge):
-		f = &failHeadSize
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		f = &failHeadTime
-	default:
-		f = failMalformed.because("the connection ended inside a request head")
 	}
+	f := headFailure(err)
 	r := c.begin()
 	defer c.p.emit(&r)
 	if c.target != (rules.Target{}) {
@@ -172,6 +160,22 @@ func (c *clientConn) refuseHead(w *wire, err error) {
 	}
 	f.note(&r)
 	c.refuse(w, f, "")
+}
+
+// headFailure is why a head could not be read or parsed.
+func headFailure(err error) *failure {
+	var malformed http1.Error
+	switch {
+	case errors.Is(err, http1.ErrTooManyFields):
+		return failHeadSize.because("the request head has more than %d fields", http1.MaxFields)
+	case errors.As(err, &malformed):
+		return failMalformed.because("%s", malformed.Error())
+	case errors.Is(err, errHeadTooLarge):
+		return &failHeadSize
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &failHeadTime
+	}
+	return failMalformed.because("the connection ended inside a request head")
 }
 
 // refuse writes a response of the proxy's own and ends the client's stream.

@@ -80,7 +80,9 @@ func (x *exchange) act(a *action, h requestHead) error {
 	if err := x.inject(a, h); err != nil {
 		return err
 	}
-	x.identity = a.identity
+	if x.identity = a.identity; x.identity != nil && x.applied == nil { // nothing is put in, and yet it is shown
+		x.applied = certificateAlone
+	}
 	return x.identity.usable()
 }
 

@@ -22,6 +22,8 @@ type identity struct {
 // certificateName is what records and errors call it.
 const certificateName = "client certificate"
 
+var certificateAlone = []string{certificateName}
+
 // identities are those of a policy. Rules that name the same files have the same one.
 type identities map[rules.CertificateConfig]loaded
 

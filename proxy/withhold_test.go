@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"keybearer/rules"
 )
@@ -57,4 +60,32 @@ func TestLooksSigned(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The certificate of the rule is shown to the upstream of a signed URL as well, and the
+// record tells it, as a dry run does.
+//
+// seen red: act without certificateAlone.
+func TestLooksSignedWithCertificate(t *testing.T) {
+	overBoth(t, func(t *testing.T, http2 bool) {
+		a := newClientAuthority(t)
+		m := a.serve("api.test", func(*tls.Config) {})
+		f := start(t, config(), map[string]string{"api.test:443": m.addr})
+		rule := shows("with", a.issue("app", "app", time.Hour))
+		rule.InjectHeaders = map[string]string{"X-Key": "${KEY}"}
+		f.setPolicy(rules.Config{Rules: []rules.RuleConfig{rule}}, map[string]string{"KEY": canary})
+		if status, failure := f.status(f.client(http2), "https://api.test"+signed); status != 200 {
+			t.Fatalf("status %d, %s", status, failure)
+		}
+		if got := m.took(); got != "/b/o app" {
+			t.Errorf("the upstream saw %q", got)
+		}
+		r := f.record()
+		dry, _ := f.dryRun("GET", signed, nil)
+		for _, injected := range [][]string{r.Injected, dry.Injected} {
+			if !slices.Equal(injected, []string{"client certificate"}) || !strings.HasPrefix(r.Reason, "presigned_url") {
+				t.Errorf("injected %q, %q", injected, r.Reason)
+			}
+		}
+	})
 }

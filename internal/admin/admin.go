@@ -155,7 +155,7 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	state := s.Recent.State()
-	problems := state.Problems()
+	problems := state.Problems(time.Now())
 	if len(problems) == 0 {
 		io.WriteString(w, "ok\n")
 		return

@@ -103,14 +103,14 @@ func (r *reloader) tell() {
 	if r.admin == nil {
 		return
 	}
-	r.fetched = r.inForce.Load().fetched()
+	r.told = r.inForce.Load().transients()
 	s := r.inForce.Load().state(r.since)
 	s.Listen, s.Rejected, s.Draining = r.address, r.rejected, r.draining
 	s.AuthorityExpires = expiry(r.proxy.Authority)
 	r.admin.setState(s)
 }
 
-// lookTime is how often it is looked whether secrets with a lifetime can still be used.
+// lookTime is how often it is looked whether what has an end can still be used.
 const lookTime = time.Second
 
 // look returns what says when to call lookAgain; it never does if nobody is told.
@@ -121,9 +121,10 @@ func (r *reloader) look() <-chan time.Time {
 	return time.Tick(lookTime)
 }
 
-// lookAgain tells the admin listener of secrets that were fetched anew, or have expired.
+// lookAgain tells the admin listener of secrets that were fetched anew, and of secrets and
+// certificates that have expired.
 func (r *reloader) lookAgain() {
-	if !slices.Equal(r.fetched, r.inForce.Load().fetched()) {
+	if !slices.Equal(r.told, r.inForce.Load().transients()) {
 		r.tell()
 	}
 }
@@ -148,7 +149,6 @@ func (r *reloader) reject(err error) {
 
 // enforce notes that a configuration is in force.
 func (r *reloader) enforce(now *inForce) {
-	now.loaded = time.Now()
 	r.inForce.Store(now)
 	r.rejected = nil
 	r.tell()

@@ -27,10 +27,12 @@ func newExplain() *cobra.Command {
 		Short: "Say what would happen to a request, and why",
 		Long: `Say what keybearer would do with a request, without sending it: the verdict, rule
 by rule why it acts or not, the names of the headers that would be set, and where
-each secret comes from.`,
+each secret comes from. The request is taken as it is given, with the query of the
+URL: a header that -H does not name is not there, a signature neither.`,
 		Example: `  keybearer explain https://api.openai.com/v1/models
   keybearer explain --client team-a https://api.openai.com/v1/models
-  keybearer explain -X POST -H 'x-team: blue' https://github.com/o/r.git/git-upload-pack`,
+  keybearer explain -X POST -H 'x-team: blue' https://github.com/o/r.git/git-upload-pack
+  keybearer explain 'https://bucket.example.com/key?X-Amz-Credential=...&X-Amz-Signature=...'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("explain needs one URL, as in keybearer explain https://api.openai.com/v1/models")
@@ -69,17 +71,34 @@ func (o *explainOptions) explain(cmd *cobra.Command, url string) error {
 	}
 	address, _ := o.address(request.Target)
 	e := explainer{config: c, set: client.Set, store: store, via: upstreamProxy(c, store)}
-	printExplanation(cmd.OutOrStdout(), e.explain(request, address))
+	printExplanation(cmd.OutOrStdout(), e.explain(request.Request, address, request.head()))
 	return nil
 }
 
-// request reads the URL as a client would send it: the path is not cleaned.
-func (o *explainOptions) request(url string) (rules.Request, error) {
+// request is one as a client would send it.
+type request struct {
+	rules.Request
+	query  string // as sent, with the ? before it; "" if there is none
+	fields fields
+}
+
+// head is that of HTTP/1.1.
+func (r request) head() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s%s HTTP/1.1\r\n", r.Method, r.Path, r.query)
+	for _, f := range r.fields {
+		fmt.Fprintf(&b, "%s: %s\r\n", f.name, f.value)
+	}
+	return b.String() + "\r\n"
+}
+
+// request reads the URL as a client would send it: path and query are not cleaned.
+func (o *explainOptions) request(url string) (request, error) {
 	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok {
+	if !ok || strings.ContainsAny(scheme, "/?#") { // an address may be in the query
 		scheme, rest = "https", url
 	}
-	r := rules.Request{Method: o.method, Path: "/"}
+	r := request{Request: rules.Request{Method: o.method, Path: "/"}}
 	port := uint16(443)
 	switch strings.ToLower(scheme) {
 	case "https":
@@ -89,19 +108,22 @@ func (o *explainOptions) request(url string) (rules.Request, error) {
 		return r, fmt.Errorf("%q is not a scheme that goes through a proxy like this; use https or http", scheme)
 	}
 	rest, _, _ = strings.Cut(rest, "#")
-	rest, _, _ = strings.Cut(rest, "?")
+	if at := strings.IndexByte(rest, '?'); at >= 0 {
+		rest, r.query = rest[:at], rest[at:]
+	}
 	authority, path, ok := strings.Cut(rest, "/")
 	if ok {
 		r.Path = "/" + path
 	}
-	if strings.ContainsFunc(r.Path, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return r, errors.New("the path holds characters that a client sends percent-encoded; write them so")
+	if strings.ContainsFunc(r.Path+r.query, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return r, errors.New("path or query hold characters that a client sends percent-encoded; write them so")
 	}
 	var err error
 	if r.Target, err = rules.ParseTarget(authority, port); err != nil {
 		return r, fmt.Errorf("the host of the URL is not valid: %w", err)
 	}
-	r.Header, err = parseFields(o.headers)
+	r.fields, err = parseFields(o.headers)
+	r.Header = r.fields
 	return r, err
 }
 
@@ -158,6 +180,9 @@ func printExplanation(w io.Writer, e telemetry.Explanation) {
 	}
 	for _, name := range e.Sets {
 		line("sets", "%s", name)
+	}
+	for _, name := range e.Leaves {
+		line("leaves out", "%s", name)
 	}
 	for _, name := range e.Removes {
 		line("removes", "%s", name)

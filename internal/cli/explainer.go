@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -21,8 +22,9 @@ type explainer struct {
 }
 
 // explain explains r. The address of a name is known only when it is dialled, unless
-// --resolve gives it; then it is not "".
-func (x explainer) explain(r rules.Request, address string) telemetry.Explanation {
+// --resolve gives it; then it is not "". Head is what the client sends, "" if no more of
+// it is known than r: then it stays open whether conditions on the rest hold.
+func (x explainer) explain(r rules.Request, address, head string) telemetry.Explanation {
 	decide := x.set.Decide
 	if r.Plaintext {
 		decide = x.set.DecidePlaintext
@@ -37,16 +39,59 @@ func (x explainer) explain(r rules.Request, address string) telemetry.Explanatio
 	case d.Verdict != rules.Deny && address == "" && x.via.Serves(r.Target):
 		e.Upstream = x.config.Settings.UpstreamProxy.String()
 	}
-	if d.Verdict != rules.Intercept {
-		e.Result = unmatched(d.Verdict, r.Plaintext)
-		return e
+	e.Result = unmatched(d.Verdict, r.Plaintext)
+	var match rules.Match
+	if d.Verdict == rules.Intercept {
+		match = x.ask(&e, r)
 	}
+	if seen := d.Verdict == rules.Intercept || d.Verdict == rules.Tunnel && r.Plaintext; seen && head != "" {
+		x.foretell(&e, r, head, match)
+	}
+	return e
+}
+
+// ask asks the rules.
+func (x explainer) ask(e *telemetry.Explanation, r rules.Request) rules.Match {
 	match, steps := x.set.Explain(r)
 	for _, s := range steps {
 		e.Rules = append(e.Rules, telemetry.RuleAnswer{Rule: s.Rule, Matched: s.Matched, Why: s.Why})
 	}
-	x.result(&e, match)
-	return e
+	x.result(e, match)
+	return match
+}
+
+// foretell puts into e what the proxy would do with the whole of a request.
+func (x explainer) foretell(e *telemetry.Explanation, r rules.Request, head string, match rules.Match) {
+	policy, _ := proxy.NewPolicy(x.config.Set, x.store.Still()) // what other rules lack is nothing here
+	record, gone := policy.DryRun(x.set, r.Target, r.Plaintext, head)
+	switch {
+	case record.Error != "":
+		e.Result = refused(record.Status, record.Reason)
+		return
+	case match.Outcome != rules.Matched:
+		return
+	}
+	e.Sets, e.Leaves = nil, nil
+	for _, i := range insertions(match.Rule) {
+		if i.isAmong(record.Injected) {
+			e.Sets = append(e.Sets, i.words)
+		} else {
+			e.Leaves = append(e.Leaves, i.words)
+		}
+	}
+	e.Removes = slices.Clone(e.Removes)
+	for _, name := range gone {
+		if !slices.ContainsFunc(e.Removes, func(other string) bool { return strings.EqualFold(name, other) }) {
+			e.Removes = append(e.Removes, name)
+		}
+	}
+	if record.Reason != "" {
+		e.Result = "forwarded without the headers of rule " + match.Rule.Name + ": " + record.Reason
+	}
+}
+
+func refused(status int, why string) string {
+	return fmt.Sprintf("%d: %s, and nothing is sent upstream", status, why)
 }
 
 func unmatched(v rules.Verdict, plaintext bool) string {
@@ -86,30 +131,49 @@ func (x explainer) matched(e *telemetry.Explanation, rule *rules.Rule) {
 	}
 	e.Result = "forwarded with the headers of rule " + rule.Name
 	if !usable {
-		e.Result = "502: a secret is missing, and nothing is sent upstream"
+		e.Result = refused(502, "a secret of the rule is not available")
 	}
 }
 
 // clientCertificate is what records call it.
 const clientCertificate = "client certificate"
 
-// injects lists the names of what a rule puts into a request.
-func injects(rule *rules.Rule) (names []string) {
+// insertion is one thing that a rule puts into a request.
+type insertion struct {
+	name  string // in records; "" if it is not known before
+	words string
+}
+
+// isAmong reports whether it is, by what was injected. A rule that does not know the
+// name puts in nothing else.
+func (i insertion) isAmong(injected []string) bool {
+	return slices.Contains(injected, i.name) || i.name == "" && len(injected) > 0
+}
+
+func insertions(rule *rules.Rule) (all []insertion) {
 	for _, i := range rule.Injections {
 		switch {
 		case i.Name == "":
-			names = append(names, "what "+rule.Description+" answers with")
+			all = append(all, insertion{"", "what " + rule.Description + " answers with"})
 		case i.In == rules.InPlaceholder:
-			names = append(names, i.Name+" in place of "+i.Placeholder)
+			all = append(all, insertion{i.String(), i.Name + " in place of " + i.Placeholder})
 		default:
-			names = append(names, strings.TrimSpace(i.String()+" "+condition(i)))
+			all = append(all, insertion{i.String(), strings.TrimSpace(i.String() + " " + condition(i))})
 		}
 	}
 	if rule.ClientCertificate() != nil {
-		names = append(names, clientCertificate)
+		all = append(all, insertion{clientCertificate, clientCertificate})
 	}
 	if rule.Signing != nil {
-		names = append(names, rule.Signing.String())
+		all = append(all, insertion{rule.Signing.String(), rule.Signing.String()})
+	}
+	return all
+}
+
+// injects lists the names of what a rule puts into a request.
+func injects(rule *rules.Rule) (names []string) {
+	for _, i := range insertions(rule) {
+		names = append(names, i.words)
 	}
 	return names
 }
@@ -135,7 +199,7 @@ func (x explainer) explainRecord(r proxy.Record) telemetry.Explanation {
 		return x.connection(request)
 	}
 	request.Plaintext = r.TLS == 0
-	return x.explain(request, "")
+	return x.explain(request, "", "")
 }
 
 // connection explains a connection, in which no request was seen.

@@ -37,7 +37,7 @@ type reloader struct {
 	since    time.Time // of the process
 	rejected []string  // why the newest configuration is not in force
 	draining bool
-	fetched  []fetched // as it was told of them
+	told     []transient // what it was told of them
 }
 
 // inputs are the files that a policy is made of.
@@ -85,7 +85,7 @@ func (r *reloader) begin() (*proxy.Policy, *proxy.UpstreamProxy, error) {
 	}
 	r.store.Store(provided.store)
 	r.via = provided.via
-	r.inForce.Store(&inForce{config: c, store: provided.store, loaded: time.Now()})
+	r.inForce.Store(newInForce(c, provided.store))
 	r.secrets, r.found = provided.store, provided.sourcing
 	forget(provided.store, c.References())
 	return provided.policy, provided.via, nil
@@ -156,7 +156,7 @@ func (r *reloader) load() {
 	r.secrets = store
 	r.logger.Info("reloaded", "rules", len(c.Set.Rules()))
 	r.admin.reloaded(true)
-	r.enforce(&inForce{config: c, store: store})
+	r.enforce(newInForce(c, store))
 	r.checkSettings(c.Settings)
 }
 

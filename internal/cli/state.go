@@ -17,6 +17,28 @@ type inForce struct {
 	config *config.Config
 	store  *secrets.Store
 	loaded time.Time
+
+	// certificates are those that rules show to upstreams: as they were loaded, since
+	// that is what is shown, whatever the files are by now.
+	certificates map[secrets.CertificateFiles]certificate
+}
+
+// certificate is until when one is valid, or why it cannot be used.
+type certificate struct {
+	until time.Time
+	err   error
+}
+
+// newInForce is for what has just been loaded.
+func newInForce(c *config.Config, store *secrets.Store) *inForce {
+	f := &inForce{config: c, store: store, loaded: time.Now(), certificates: make(map[secrets.CertificateFiles]certificate)}
+	for _, r := range c.Set.Rules() {
+		if files, ok := certificateFiles(r); ok {
+			loaded, err := files.Load()
+			f.certificates[files] = certificate{loaded.NotAfter(), err}
+		}
+	}
+	return f
 }
 
 // state is what the admin listener tells of it. Started is for secrets whose place
@@ -43,7 +65,7 @@ func (f *inForce) state(started time.Time) telemetry.State {
 		s.Secrets = append(s.Secrets, secret)
 	}
 	for _, r := range f.config.Set.Rules() {
-		s.Rules = append(s.Rules, ruleState(r, problems))
+		s.Rules = append(s.Rules, f.ruleState(r, problems))
 	}
 	return s
 }
@@ -58,25 +80,35 @@ func (f *inForce) problem(name string, isDirect bool) error {
 	return err
 }
 
-// fetched is what became of a secret that is fetched.
-type fetched struct {
+// transient is what may be usable now and not in a moment, or the other way round, with
+// no reload between: a secret that is fetched, the client certificate of a rule.
+type transient struct {
 	name   string
-	since  time.Time
+	since  time.Time // it is the same
 	usable bool
 }
 
-// fetched tells of the secrets that are fetched. It is cheap.
-func (f *inForce) fetched() (all []fetched) {
+// transients tells of all that there are. It is cheap.
+func (f *inForce) transients() (all []transient) {
 	for _, name := range slices.Sorted(maps.Keys(f.config.Secrets.Named)) {
 		if f.store.Fetches(name) {
-			all = append(all, fetched{name, f.store.Since(name), f.store.Now(name) == nil})
+			all = append(all, transient{name, f.store.Since(name), f.store.Now(name) == nil})
+		}
+	}
+	if len(f.certificates) == 0 {
+		return all
+	}
+	now := time.Now()
+	for _, r := range f.config.Set.Rules() {
+		if files, ok := certificateFiles(r); ok {
+			all = append(all, transient{r.Name, f.loaded, !now.After(f.certificates[files].until)})
 		}
 	}
 	return all
 }
 
 // ruleState tells of a rule. Problems are those of secrets, by their names.
-func ruleState(r *rules.Rule, problems map[string]string) telemetry.RuleState {
+func (f *inForce) ruleState(r *rules.Rule, problems map[string]string) telemetry.RuleState {
 	s := telemetry.RuleState{
 		Name: r.Name, Description: r.Description,
 		Hosts: r.Hosts(), Paths: r.Paths(), Methods: r.Methods(),
@@ -89,10 +121,12 @@ func ruleState(r *rules.Rule, problems map[string]string) telemetry.RuleState {
 		}
 	}
 	if files, ok := certificateFiles(r); ok {
-		if _, err := files.Load(); err != nil {
-			why = append(why, clientCertificate+": "+err.Error())
+		loaded := f.certificates[files]
+		if s.Expires = loaded.until; loaded.err != nil {
+			why = append(why, clientCertificate+": "+loaded.err.Error())
 		}
 	}
 	s.Problem = strings.Join(why, ", ")
+	s.Problem = s.ProblemAt(time.Now())
 	return s
 }

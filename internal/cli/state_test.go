@@ -3,11 +3,16 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"keybearer/certs"
 	"keybearer/internal/config"
+	"keybearer/internal/telemetry"
+	"keybearer/proxy"
 )
 
 // What is said of a secret is what its rule does with it: credentials that others are
@@ -34,7 +39,7 @@ secrets:
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := (&inForce{config: c, store: store}).state(time.Now())
+	s := newInForce(c, store).state(time.Now())
 	want := map[string]string{"TOKEN": "not fetched yet", "LINES": "contains a line break"}
 	for _, secret := range s.Secrets {
 		if problem := want[secret.Name]; problem == "" && secret.Problem != "" || !strings.Contains(secret.Problem, problem) {
@@ -64,4 +69,60 @@ func TestAdminTellsExpiry(t *testing.T) {
 	s.rename("away", "value")
 	s.eventuallyAdmin("/readyz", 200, "ok")
 	s.eventuallyAdmin("/metrics", 200, `keybearer_secret_usable{secret="TOKEN"} 1`)
+}
+
+// A certificate that expires while serve runs is told as the problem of its rule, to those
+// who watch and in the metrics, without a reload and whatever the file is by then: it is
+// what is shown until there is one.
+//
+// seen red: transients without the comparison; ruleState without Expires, and with Load.
+func TestAdminTellsCertificateExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		write := func(life time.Duration) {
+			if err := writeCertificate(dir, "client", "app", life); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(time.Hour)
+		c, err := config.Load(config.Options{Path: "-", Stdin: strings.NewReader(fmt.Sprintf(
+			"rules: [{name: a, match_hosts: [a.example.com], client_certificate: {cert: %q, key: %q}}]", filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key")))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store, err := sourcing{environ: []string{}}.find(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		authority, err := certs.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &adminListener{recent: telemetry.NewRecent(), metrics: telemetry.NewMetrics(func() proxy.Stats { return proxy.Stats{} }, func() uint64 { return 0 })}
+		r := &reloader{admin: a, proxy: &proxy.Proxy{Authority: authority}}
+		r.enforce(newInForce(c, store))
+		told := func(want string, refusing int) {
+			t.Helper()
+			var metrics bytes.Buffer
+			a.metrics.Write(&metrics)
+			s := a.recent.State()
+			if problem := s.Rules[0].Problem; problem != want || !strings.Contains(metrics.String(), fmt.Sprintf("keybearer_rules_refusing %d\n", refusing)) {
+				t.Errorf("told %q, want %q and %d", problem, want, refusing)
+			}
+		}
+		time.Sleep(59 * time.Minute)
+		r.lookAgain()
+		told("", 0)
+		time.Sleep(2 * time.Minute)
+		if s := a.recent.State(); len(s.Problems(time.Now())) != 1 {
+			t.Errorf("at that moment: %q", s.Problems(time.Now()))
+		}
+		r.lookAgain()
+		told("client certificate: expired on 2000-01-01; renew it", 1)
+		write(time.Hour)
+		r.tell()
+		told("client certificate: expired on 2000-01-01; renew it", 1)
+		r.enforce(newInForce(c, store))
+		told("", 0)
+	})
 }

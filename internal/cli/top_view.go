@@ -113,7 +113,7 @@ func (v *topView) wrong() (all []string) {
 	for _, p := range v.state.Rejected {
 		all = append(all, "the newest configuration is not in force: "+telemetry.Clean(p))
 	}
-	for _, p := range v.state.Problems() {
+	for _, p := range v.state.Problems(time.Now()) {
 		all = append(all, telemetry.Clean(p))
 	}
 	return all

@@ -77,9 +77,9 @@ type State struct {
 	AuthorityExpires time.Time `json:"authority_expires,omitzero"`
 }
 
-// Problems says why requests may be refused that should not be: what /readyz and the
-// page tell. It is empty if all is well.
-func (s *State) Problems() []string {
+// Problems says why requests may be refused that should not be, as of now: what /readyz
+// and the page tell. It is empty if all is well.
+func (s *State) Problems(now time.Time) []string {
 	var all []string
 	if s.Draining {
 		all = append(all, "keybearer is shutting down")
@@ -90,8 +90,8 @@ func (s *State) Problems() []string {
 		}
 	}
 	for _, r := range s.Rules {
-		if r.Problem != "" {
-			all = append(all, "rule "+r.Name+" refuses its requests: "+r.Problem)
+		if problem := r.ProblemAt(now); problem != "" {
+			all = append(all, "rule "+r.Name+" refuses its requests: "+problem)
 		}
 	}
 	return all
@@ -117,6 +117,16 @@ type RuleState struct {
 	Removes     []string `json:"removes,omitempty"`
 	Secrets     []string `json:"secrets,omitempty"` // their names
 	Problem     string   `json:"problem,omitempty"` // why it refuses its requests
+	// Expires is when its client certificate does; zero if it has none that is valid.
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// ProblemAt is Problem, or what has come to be one since.
+func (r *RuleState) ProblemAt(now time.Time) string {
+	if r.Problem == "" && !r.Expires.IsZero() && now.After(r.Expires) {
+		return "client certificate: expired on " + r.Expires.UTC().Format(time.DateOnly) + "; renew it"
+	}
+	return r.Problem
 }
 
 // SecretState is one secret that the configuration refers to.
@@ -136,6 +146,7 @@ type Explanation struct {
 	Reason   string         `json:"reason"`
 	Rules    []RuleAnswer   `json:"rules,omitempty"`
 	Sets     []string       `json:"sets,omitempty"`    // names of headers
+	Leaves   []string       `json:"leaves,omitempty"`  // names of those that the rule does not set in this request
 	Removes  []string       `json:"removes,omitempty"` // names of headers
 	Secrets  []SecretOrigin `json:"secrets,omitempty"`
 	Result   string         `json:"result"`

@@ -28,7 +28,7 @@ var helps = map[string]string{
 	"keybearer_last_reload_successful":              "1 if the newest configuration is in force, 0 if it was rejected.",
 	"keybearer_policy_loaded_timestamp_seconds":     "When what is in force was loaded, as Unix time.",
 	"keybearer_rules":                               "Enabled rules.",
-	"keybearer_rules_refusing":                      "Enabled rules that refuse their requests for want of a secret.",
+	"keybearer_rules_refusing":                      "Enabled rules that refuse their requests for want of a secret or a valid client certificate.",
 	"keybearer_secret_usable":                       "1 if the secret can be injected, 0 if not.",
 	"keybearer_secret_modified_timestamp_seconds":   "When the secret's file was changed or it was fetched, as Unix time; the start of the process for what cannot change.",
 	"keybearer_build_info":                          "1, with the version as a label.",

@@ -182,7 +182,7 @@ test("a bad configuration and a missing secret are told, and that they are gone"
   await alerts.getByText("The newest configuration is not in force.").waitFor();
   await picture(page, "problem");
   await firstRow(page, "files.example.com/gone").click();
-  await page.getByText("502: a secret is missing").waitFor();
+  await page.getByText("502: a secret of the rule is not available").waitFor();
   await control("secret/restore");
   await control("config", { text: "log_level: info\n" });
   await alerts.waitFor({ state: "hidden" });
