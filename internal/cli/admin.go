@@ -4,11 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
-	"time"
 
-	"keybearer/certs"
 	"keybearer/internal/admin"
 	"keybearer/internal/telemetry"
 	"keybearer/proxy"
@@ -87,56 +84,6 @@ func (o *serveOptions) checkAdmin(address string) error {
 	}
 	return exit(exitUsage, errors.New("other machines may reach "+address+", and see the hosts and paths of all requests there; "+
 		"let admin be an address of 127.0.0.1 or a unix:PATH, or add --allow-remote if only those you trust can connect"))
-}
-
-// explainRecord is for the admin page.
-func (r *reloader) explainRecord(record proxy.Record) telemetry.Explanation {
-	now := r.inForce.Load()
-	e := explainer{config: now.config, set: now.config.Set, store: now.store, via: r.via}.explainRecord(record)
-	e.Reloaded = now.loaded.After(record.Start)
-	return e
-}
-
-// tell tells the admin listener what is in force, and why that is not the newest
-// configuration.
-func (r *reloader) tell() {
-	if r.admin == nil {
-		return
-	}
-	r.told = r.inForce.Load().transients()
-	s := r.inForce.Load().state(r.since)
-	s.Listen, s.Rejected, s.Draining = r.address, r.rejected, r.draining
-	s.AuthorityExpires = expiry(r.proxy.Authority)
-	r.admin.setState(s)
-}
-
-// lookTime is how often it is looked whether what has an end can still be used.
-const lookTime = time.Second
-
-// look returns what says when to call lookAgain; it never does if nobody is told.
-func (r *reloader) look() <-chan time.Time {
-	if r.admin == nil {
-		return nil
-	}
-	return time.Tick(lookTime)
-}
-
-// lookAgain tells the admin listener of secrets that were fetched anew, and of secrets and
-// certificates that have expired.
-func (r *reloader) lookAgain() {
-	if !slices.Equal(r.told, r.inForce.Load().transients()) {
-		r.tell()
-	}
-}
-
-// expiry is when the first of an authority's certificates expires.
-func expiry(a *certs.Authority) (first time.Time) {
-	for _, c := range a.Certificates() {
-		if first.IsZero() || c.NotAfter.Before(first) {
-			first = c.NotAfter
-		}
-	}
-	return first
 }
 
 // reject keeps the old configuration and says why.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"keybearer/internal/config"
 	"keybearer/proxy"
@@ -16,28 +15,18 @@ import (
 
 // reloader puts a new policy in force, or leaves the old one and says why.
 type reloader struct {
+	overview
 	options *serveOptions
 	started config.Settings
-	address string                        // where it listens, whatever the configuration says by now
 	config  *config.Config                // the newest that is valid
 	store   atomic.Pointer[secrets.Store] // for the credentials of upstream_proxy
 	secrets *secrets.Store                // the newest
 	found   sourcing                      // how
 	watch   *watch
-	proxy   *proxy.Proxy
 	manager manager
 	logger  *slog.Logger
 	once    bool // the configuration cannot be read again
 	warned  bool // that changes may go unseen
-
-	// For the admin listener, which asks in goroutines of its own.
-	admin    *adminListener // nil: off
-	via      *proxy.UpstreamProxy
-	inForce  atomic.Pointer[inForce]
-	since    time.Time // of the process
-	rejected []string  // why the newest configuration is not in force
-	draining bool
-	told     []transient // what it was told of them
 }
 
 // inputs are the files that a policy is made of.

@@ -183,11 +183,11 @@ func TestReloadStaysClosed(t *testing.T) {
 	s.write(rulesWith("one"))
 	var log strings.Builder
 	r := &reloader{
-		options: &serveOptions{settings: settings{path: s.config}},
-		address: "192.0.2.1:3128",
-		config:  &config.Config{File: s.config},
-		watch:   newWatch(s.config),
-		logger:  slog.New(slog.NewTextHandler(&log, nil)),
+		overview: overview{address: "192.0.2.1:3128"},
+		options:  &serveOptions{settings: settings{path: s.config}},
+		config:   &config.Config{File: s.config},
+		watch:    newWatch(s.config),
+		logger:   slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	defer r.watch.close()
 	r.load()

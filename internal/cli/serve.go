@@ -80,7 +80,10 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	if err := hideMemory(); err != nil {
 		logs.Warn("other processes of this user can read keybearer's memory: " + err.Error())
 	}
-	r := &reloader{options: o, started: c.Settings, address: address, config: c, watch: inputs, manager: manager{logs.Logger}, logger: logs.Logger, since: time.Now()}
+	r := &reloader{
+		overview: overview{address: address, since: time.Now()},
+		options:  o, started: c.Settings, config: c, watch: inputs, manager: manager{logs.Logger}, logger: logs.Logger,
+	}
 	policy, via, err := r.begin()
 	if err != nil {
 		return err

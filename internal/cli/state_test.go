@@ -99,7 +99,7 @@ func TestAdminTellsCertificateExpiry(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := &adminListener{recent: telemetry.NewRecent(), metrics: telemetry.NewMetrics(func() proxy.Stats { return proxy.Stats{} }, func() uint64 { return 0 })}
-		r := &reloader{admin: a, proxy: &proxy.Proxy{Authority: authority}}
+		r := &reloader{overview: overview{admin: a, proxy: &proxy.Proxy{Authority: authority}}}
 		r.enforce(newInForce(c, store))
 		told := func(want string, refusing int) {
 			t.Helper()
