@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -48,6 +47,14 @@ func openAdmin(address string, p *proxy.Proxy, dropped func() uint64, explain fu
 	return a, nil
 }
 
+// url is where the page is, for a browser; that of a socket is for keybearer top.
+func (a *adminListener) url() string {
+	if address := a.listener.Addr(); address.Network() == "tcp" {
+		return "http://" + address.String() + "/"
+	}
+	return "unix:" + a.listener.Addr().String()
+}
+
 func (a *adminListener) serve() {
 	if a != nil {
 		go a.server.Serve(a.listener) // until close
@@ -79,11 +86,16 @@ func (a *adminListener) reloaded(ok bool) {
 // checkAdmin refuses to show a whole network what goes through the proxy, unless that
 // was asked for.
 func (o *serveOptions) checkAdmin(address string) error {
-	if address == "" || strings.HasPrefix(address, "unix:") || o.allowRemote || isOwnMachine(address) {
+	if o.allowRemote || isOwnAdmin(address) {
 		return nil
 	}
-	return exit(exitUsage, errors.New("other machines may reach "+address+", and see the hosts and paths of all requests there; "+
-		"let admin be an address of 127.0.0.1 or a unix:PATH, or add --allow-remote if only those you trust can connect"))
+	return exit(exitUsage, fmt.Errorf(remoteAdmin+", or add --allow-remote if only those you trust can connect", address))
+}
+
+const remoteAdmin = "other machines may reach %s, and see the hosts and paths of all requests there; let admin be an address of 127.0.0.1 or a unix:PATH"
+
+func isOwnAdmin(address string) bool {
+	return address == "" || strings.HasPrefix(address, "unix:") || isOwnMachine(address)
 }
 
 // reject keeps the old configuration and says why.

@@ -24,6 +24,18 @@ type overview struct {
 	told     []transient // what it was told of them
 }
 
+// attend serves the admin listener where nothing but time changes what it is told.
+func (v *overview) attend() {
+	if v.admin == nil {
+		return
+	}
+	v.tell()
+	v.admin.serve()
+	for range v.look() { // as long as the process
+		v.lookAgain()
+	}
+}
+
 // explainRecord is for the admin page.
 func (v *overview) explainRecord(record proxy.Record) telemetry.Explanation {
 	now := v.inForce.Load()

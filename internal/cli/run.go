@@ -33,9 +33,12 @@ machine, with a CA that signs for the hosts of the rules only. The secrets of th
 rules are taken out of the command's environment, and placeholders put in.
 
 The exit code is the command's: 126 or 127 if it cannot be started, 128+n if
-signal n ended it. Only what goes wrong is logged, unless --log-level is given.`,
+signal n ended it. Only what goes wrong is logged, unless --log-level is given.
+With --admin a page shows each request, and keybearer top --admin does; the setting
+admin is for serve.`,
 		Example: `  keybearer run --config examples/openai.yaml -- curl -sS https://api.openai.com/v1/models
-  keybearer run -- python agent.py`,
+  keybearer run -- python agent.py
+  keybearer run --admin 127.0.0.1:9901 -- python agent.py   open that address`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("run needs a command, as in keybearer run -- python agent.py")
@@ -45,7 +48,7 @@ signal n ended it. Only what goes wrong is logged, unless --log-level is given.`
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
 	}
 	o.settings.register(cmd, "unmatched-hosts", "allow-private", "secrets-dir", "env-file",
-		"upstream-ca", "upstream-proxy", "upstream-no-proxy", "access-log", "log-format", "log-level")
+		"upstream-ca", "upstream-proxy", "upstream-no-proxy", "admin", "access-log", "log-format", "log-level")
 	o.resolve.register(cmd)
 	o.account.register(cmd)
 	cmd.Flags().SetInterspersed(false) // what follows the command is the command's
@@ -91,10 +94,37 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	defer s.close()
 	s.proxy.UpstreamProxy = provided.via
 	s.proxy.SetPolicy(provided.policy)
+	view, err := o.show(c, s.proxy, provided, logs)
+	if err != nil {
+		return err
+	}
+	defer view.admin.close()
+	view.address = s.listener.Addr().String()
+	if view.admin != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "keybearer shows this run on %s\n", view.admin.url())
+	}
+	go view.attend()
 	child.Env = childEnv(os.Environ(), c, provided.store, hidden, s.files.params(c, s.url()))
 	forget(provided.store, hidden)
 	go s.proxy.Serve(s.listener) // until close; it has no other error to tell
 	return child.run()
+}
+
+// show opens the admin listener that --admin asks for. That of the configuration is of
+// serve, which may be running.
+func (o *runOptions) show(c *config.Config, p *proxy.Proxy, provided provisions, logs *logs) (*overview, error) {
+	v := &overview{proxy: p, via: provided.via, since: time.Now()}
+	if !o.flags.Changed("admin") {
+		return v, nil
+	}
+	address := c.Settings.Admin
+	if !isOwnAdmin(address) {
+		return nil, exit(exitUsage, fmt.Errorf(remoteAdmin, address))
+	}
+	v.inForce.Store(newInForce(c, provided.store))
+	var err error
+	v.admin, err = openAdmin(address, p, logs.dropped, v.explainRecord)
+	return v, err
 }
 
 // session is the proxy of one run, and what is to be cleaned up after it.
