@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,18 +30,24 @@ func TestServeMemoryLimit(t *testing.T) {
 	}
 }
 
-// memoryGroup makes a cgroup that grants so much memory.
+// memoryGroup makes a cgroup that grants so much memory. Where memory has a hierarchy of
+// its own (version 1), the directory above is none, and whatever is written there is a
+// plain file: the kernel has made the one with the limit, or there is no cgroup.
 func memoryGroup(t *testing.T, limit string) (dir string) {
-	for parent, file := range map[string]string{"/sys/fs/cgroup/memory": "memory.limit_in_bytes", "/sys/fs/cgroup": "memory.max"} {
-		if _, err := os.Stat(parent); err != nil {
-			continue
-		}
-		dir, err := os.MkdirTemp(parent, "keybearer-test-*")
+	for _, kind := range []struct{ parent, file string }{
+		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}, {"/sys/fs/cgroup", "memory.max"},
+	} {
+		dir, err := os.MkdirTemp(kind.parent, "keybearer-test-*")
 		if err != nil {
 			continue
 		}
 		t.Cleanup(func() { os.Remove(dir) })
-		if os.WriteFile(filepath.Join(dir, file), []byte(limit), 0o644) == nil {
+		granted, err := os.OpenFile(filepath.Join(dir, kind.file), os.O_WRONLY, 0)
+		if err != nil {
+			continue
+		}
+		_, err = granted.WriteString(limit)
+		if err = errors.Join(err, granted.Close()); err == nil {
 			return dir
 		}
 	}

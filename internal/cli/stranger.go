@@ -10,8 +10,8 @@ import (
 	"keybearer/internal/peer"
 )
 
-// identifyTime is how long to look for the program of a client. The client waits for
-// so long, which is why the proxy does not ask often.
+// identifyTime is how much processor time it may take to look for the program of a
+// client. The client waits meanwhile, which is why the proxy does not ask often.
 const identifyTime = 50 * time.Millisecond
 
 // identify is for proxy.Proxy.Identify.

@@ -66,15 +66,15 @@ func SameUser(conn net.Conn) error {
 
 // Process returns the program file's name and the id of a process that has the
 // client's end of conn, an accepted TCP connection, open. It looks into processes,
-// the newest first, for at most within; those of other users are hidden from all but
-// root. The error says why it is not known. It is safe for concurrent use.
+// the newest first, for at most within, of processor time: on a busy machine that finds
+// as much as on an idle one, and takes longer. Those of other users are hidden from all
+// but root. The error says why it is not known. It is safe for concurrent use.
 func Process(conn net.Conn, within time.Duration) (name string, pid int, err error) {
-	deadline := time.Now().Add(within)
 	s, err := clientSocket(conn)
 	if err != nil {
 		return "", 0, err
 	}
-	return holder(s, deadline)
+	return holder(s, within)
 }
 
 // socket is what the kernel tells of one end of a connection.

@@ -12,4 +12,4 @@ var errUnknown = errors.New("this system does not tell")
 
 func owner(local, remote netip.AddrPort) (socket, error) { return socket{}, errUnknown }
 
-func holder(socket, time.Time) (name string, pid int, err error) { return "", 0, errUnknown }
+func holder(socket, time.Duration) (name string, pid int, err error) { return "", 0, errUnknown }

@@ -5,16 +5,25 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// holder searches /proc for a process that has a socket open, until the deadline.
-func holder(s socket, deadline time.Time) (name string, pid int, err error) {
+// holder searches /proc for a process that has a socket open.
+func holder(s socket, within time.Duration) (name string, pid int, err error) {
 	if s.inode == 0 {
 		return "", 0, errors.New("the client has closed the connection")
+	}
+	runtime.LockOSThread() // whose time it is
+	defer runtime.UnlockOSThread()
+	b, err := grant(within)
+	if err != nil {
+		return "", 0, err
 	}
 	pids, err := processes()
 	if err != nil {
@@ -22,7 +31,7 @@ func holder(s socket, deadline time.Time) (name string, pid int, err error) {
 	}
 	wanted := fmt.Sprintf("socket:[%d]", s.inode)
 	for _, pid := range pids {
-		found, err := holds(pid, wanted, deadline)
+		found, err := holds(pid, wanted, b)
 		switch {
 		case err != nil:
 			return "", 0, err
@@ -51,9 +60,9 @@ func processes() ([]int, error) {
 }
 
 // holds reports whether a process has a descriptor of that kind. A process that ends
-// meanwhile, or is not ours to look into, has none. The error is that of the deadline:
-// a process may have a million descriptors.
-func holds(pid int, wanted string, deadline time.Time) (bool, error) {
+// meanwhile, or is not ours to look into, has none. The error is that of the budget: a
+// process may have a million descriptors.
+func holds(pid int, wanted string, b budget) (bool, error) {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	d, err := os.Open(dir)
 	if err != nil {
@@ -61,7 +70,7 @@ func holds(pid int, wanted string, deadline time.Time) (bool, error) {
 	}
 	defer d.Close()
 	for {
-		if time.Now().After(deadline) {
+		if b.spent() {
 			return false, errors.New("there is too much to look into")
 		}
 		const some = 128
@@ -75,6 +84,31 @@ func holds(pid int, wanted string, deadline time.Time) (bool, error) {
 			return false, nil
 		}
 	}
+}
+
+// budget is processor time that the thread may use, which has to be the goroutine's own
+// (LockOSThread). It bounds the work: how long other programs are ahead of us on a busy
+// machine says nothing of how much there is to look into.
+type budget struct{ end time.Duration }
+
+func grant(d time.Duration) (budget, error) {
+	used, err := threadTime()
+	if err != nil {
+		return budget{}, fmt.Errorf("ask for the processor time: %w", err)
+	}
+	return budget{used + d}, nil
+}
+
+// spent reports whether nothing is left, or that cannot be known.
+func (b budget) spent() bool {
+	used, err := threadTime()
+	return err != nil || used >= b.end
+}
+
+func threadTime() (time.Duration, error) {
+	var t unix.Timespec
+	err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
+	return time.Duration(t.Nano()), err
 }
 
 // program is the name of the file that a process executes; its own word for itself

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -66,9 +67,35 @@ func TestProcessOfManyDescriptors(t *testing.T) {
 		}
 		defer syscall.Close(fd)
 	}
-	begin := time.Now()
-	found, err := holds(os.Getpid(), "nothing", begin.Add(time.Millisecond))
-	if found || err == nil {
-		t.Errorf("%v, %v, after %s: it looked into all of them", found, err, time.Since(begin))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	b, err := grant(time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := holds(os.Getpid(), "nothing", b); found || err == nil {
+		t.Errorf("%v, %v: it looked into all of them", found, err)
+	}
+}
+
+// What a search may take is work, and not the time in which other programs work.
+//
+// Seen red: with the time of the wall.
+func TestBudgetIsOfWork(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const granted = 10 * time.Millisecond
+	b, err := grant(granted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * granted) // in which it does no work
+	if b.spent() {
+		t.Error("it was spent by waiting")
+	}
+	for begun := time.Now(); !b.spent(); {
+		if time.Since(begun) > time.Minute {
+			t.Fatal("work does not spend it")
+		}
 	}
 }
