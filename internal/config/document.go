@@ -73,7 +73,8 @@ type volumeMount struct {
 // than none. Empty values, which API answers are full of, are accepted.
 var unsupported = map[reflect.Type]map[string]string{
 	reflect.TypeFor[rules.RuleConfig](): {
-		"azure": "not implemented by keybearer yet; requests cannot be signed for Azure: remove the rule",
+		"azure":   "not implemented by keybearer yet; requests cannot be signed for Azure: remove the rule",
+		"rewrite": "not implemented by keybearer; a request goes to the host that the client names: remove the rule, or have clients name the other host",
 	},
 	reflect.TypeFor[rules.HeaderConfig](): {"is_set": isSet},
 	reflect.TypeFor[rules.SecretConfig](): {"is_set": isSet},
