@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"keybearer/secrets"
 )
@@ -13,13 +14,19 @@ func (x *exchange) takesBody() bool { return x.asking != nil || x.signature != n
 // ask shows the request, with what there is of its body, to the callback of its rule,
 // and does what that answers.
 func (x *exchange) ask(h requestHead, body []byte, whole bool) error {
+	r, err := x.show(h)
+	if err != nil {
+		return err
+	}
 	shown := body[:min(len(body), shownSize)]
+	r.BodyTruncated = !whole || len(shown) < len(body)
+	if len(shown) > 0 {
+		r.Body = shown
+	}
 	// It is encoded on its way, which takes about three times as much.
 	if err := x.held.hold(cap(body) + 3*len(shown)); err != nil {
 		return err
 	}
-	r := x.show(h)
-	r.Body, r.BodyTruncated = shown, !whole || len(shown) < len(body)
 	a := x.asking.ask(x.target, r)
 	x.asking = nil
 	if err := x.held.hold(cap(body)); err != nil {
@@ -28,18 +35,24 @@ func (x *exchange) ask(h requestHead, body []byte, whole bool) error {
 	return x.act(a, h)
 }
 
-// show is the head of the request as it would be sent if nothing were injected.
-func (x *exchange) show(h requestHead) *secrets.Request {
-	r := &secrets.Request{Method: x.Method, Scheme: "https", Host: x.authority(), Headers: make(map[string][]string)}
+// show is the head of the request as it would be sent if nothing were injected. One that
+// JSON would show as another, of bytes that are not UTF-8, cannot be decided about.
+func (x *exchange) show(h requestHead) (*secrets.Request, error) {
+	r := &secrets.Request{Method: x.Method, Scheme: "https", Host: x.authority(), Headers: make(map[string][]string), Body: []byte{}}
 	if x.plaintext {
 		r.Scheme = "http"
 	}
 	r.URL = r.Scheme + "://" + r.Host + h.target()
 	r.Path, r.Query, _ = strings.Cut(h.target(), "?")
+	shown := utf8.ValidString(h.target())
 	for name, value := range h.fields {
 		if name = http.CanonicalHeaderKey(name); name != "Host" {
 			r.Headers[name] = append(r.Headers[name], value)
 		}
+		shown = shown && utf8.ValidString(value)
 	}
-	return r
+	if !shown {
+		return nil, failMalformed.because("the request target or a header has bytes that are not UTF-8, so that it cannot be shown to the callback that decides about it")
+	}
+	return r, nil
 }
