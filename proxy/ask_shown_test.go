@@ -45,3 +45,21 @@ func TestAskShowsUTF8(t *testing.T) {
 		}
 	})
 }
+
+// I15: spaces around what a callback answers with are no part of the value (RFC 9110
+// 5.5), neither where it is put in nor where it is looked for: upstreams take them off.
+//
+// seen red: parseAnswer without Trim.
+func TestAskAnswerWithSpaces(t *testing.T) {
+	overBoth(t, func(t *testing.T, http2 bool) {
+		f, w := showing(t, func(question, int) (int, string) {
+			return 200, `{"headers": {"Authorization": " \t` + canary + ` \t"}}`
+		})
+		if status, echo := f.get(f.client(http2), "https://api.test/v1"); status != 200 || echo != strings.Repeat("*", len(canary)) {
+			t.Errorf("status %d %q", status, echo)
+		}
+		if _, got := w.questions(); len(got) != 1 || got[0].authorization != canary {
+			t.Errorf("arrived: %+v", got)
+		}
+	})
+}
