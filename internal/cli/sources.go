@@ -39,7 +39,7 @@ func (s sourcing) find(c *config.Config) (*secrets.Store, error) {
 func tellFetches(logger *slog.Logger) func(name string, err error) {
 	return func(name string, err error) {
 		if err != nil {
-			logger.Warn("a secret cannot be fetched; the last one is used until it expires, then its rules refuse their requests",
+			logger.Warn("a secret cannot be fetched; one that is kept is used until it expires, without one its rules refuse their requests",
 				"secret", name, "problem", err.Error())
 			return
 		}
