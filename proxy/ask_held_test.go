@@ -79,3 +79,39 @@ func TestAskLetGo(t *testing.T) {
 		}
 	})
 }
+
+// I19: requests without a body that wait for a callback count too, and those with a long
+// head for more: what is asked is encoded, and has a connection.
+//
+// seen red: ask with the body alone; without the head.
+func TestAskWithoutBodyHeld(t *testing.T) {
+	overBoth(t, func(t *testing.T, http2 bool) {
+		var f *fixture
+		held := make(chan int, 1)
+		f, w := showing(t, func(q question, n int) (int, string) {
+			held <- f.proxy.reserve.total()
+			return bearerOf(q, n)
+		})
+		client := f.client(http2)
+		for _, size := range []int{0, 50_000} {
+			r, _ := http.NewRequest("GET", "https://api.test/v1", nil)
+			r.Header.Set("X-Long", strings.Repeat("<", size)) // six bytes each in JSON
+			if status, why := f.answer(client, r); status != 200 {
+				t.Fatalf("status %d %s", status, why)
+			}
+			if n := <-held; n < askSize+6*size {
+				t.Errorf("%d bytes count for a head of %d", n, size)
+			}
+			if n := f.proxy.reserve.total(); n != 0 {
+				t.Errorf("%d bytes are still held back", n)
+			}
+		}
+		f.proxy.reserve.fill()
+		if status, why := f.get(client, "https://api.test/v1"); status != 503 {
+			t.Errorf("too many: status %d %s", status, why)
+		}
+		if asked, _ := w.questions(); len(asked) != 2 {
+			t.Errorf("asked %d times", len(asked))
+		}
+	})
+}

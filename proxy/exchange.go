@@ -35,6 +35,9 @@ func (x *exchange) admit(policy view, method, authority string, h requestHead) e
 	case "CONNECT", "TRACE", "TRACK", "PRI":
 		return failMethod.because("%s is not forwarded", x.Method)
 	}
+	if method != x.Method { // which is what is signed, and shown
+		return failMalformed.because("the method is longer than any")
+	}
 	if !strings.HasPrefix(path, "/") {
 		return failMalformed.because("the request target is not a path")
 	}

@@ -8,12 +8,15 @@ import "sync"
 type reserve struct {
 	mu       sync.Mutex
 	held     int
-	byClient map[string]int
+	byClient map[holder]int
 }
+
+// holder is a client: what has an address and, if clients are told apart, an account.
+type holder struct{ address, account string }
 
 // change says that a client holds more bytes, or fewer. It reports false, and changes
 // nothing, if they are not to be had.
-func (r *reserve) change(client string, more int) bool {
+func (r *reserve) change(client holder, more int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	own, held := r.byClient[client]+more, r.held+more
@@ -21,7 +24,7 @@ func (r *reserve) change(client string, more int) bool {
 		return false
 	}
 	if r.byClient == nil {
-		r.byClient = make(map[string]int)
+		r.byClient = make(map[holder]int)
 	}
 	r.held, r.byClient[client] = held, own
 	if own == 0 {
@@ -34,7 +37,7 @@ func (r *reserve) change(client string, more int) bool {
 // transport may go on reading a body when the exchange is over.
 type holding struct {
 	reserve *reserve
-	client  string
+	client  holder
 
 	mu   sync.Mutex
 	own  int
@@ -43,7 +46,7 @@ type holding struct {
 
 // holdBack begins to count what the exchange holds back.
 func (x *exchange) holdBack(c *clientConn) *holding {
-	x.held = &holding{reserve: &c.p.reserve, client: c.client}
+	x.held = &holding{reserve: &c.p.reserve, client: holder{c.client, c.account}}
 	if x.signature != nil {
 		x.signature.held = x.held
 	}

@@ -27,7 +27,7 @@ func TestReserve(t *testing.T) {
 	const piece = 1 << 20
 	take := func(client string) (all []*holding) {
 		for {
-			h := &holding{reserve: &r, client: client}
+			h := &holding{reserve: &r, client: holder{address: client}}
 			if h.hold(piece) != nil {
 				return all
 			}
@@ -50,5 +50,22 @@ func TestReserve(t *testing.T) {
 	}
 	if again := take("c"); len(again) != len(first) {
 		t.Errorf("later %d MiB", len(again))
+	}
+}
+
+// I19: of several accounts at one address, as those of everything that runs on this
+// machine, none takes the share of another.
+//
+// seen red: holdBack without the account.
+func TestReserveAccounts(t *testing.T) {
+	p := new(Proxy)
+	held := make(map[string]int)
+	for _, account := range []string{"a", "b"} {
+		for new(exchange).holdBack(&clientConn{p: p, client: "127.0.0.1", account: account}).hold(1<<20) == nil {
+			held[account]++
+		}
+	}
+	if held["a"] != heldSizes>>21 || held["b"] != held["a"]/2 {
+		t.Errorf("they hold %v MiB", held)
 	}
 }

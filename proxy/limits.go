@@ -55,6 +55,9 @@ const (
 	// long it waits for them: a stream that waits for its answer sends no more.
 	shownSize = 1 << 20
 	shownTime = 10 * time.Second
+	// askSize is what it takes to ask a callback about a request without a body and with a
+	// head of no length: a connection, its goroutines and buffers.
+	askSize = 64 << 10
 	// heldSizes is how many bytes of all requests are held back at a time; a chunk counts a
 	// second time when it is signed and waits to be sent. See reserve.
 	heldSizes = 256 << 20

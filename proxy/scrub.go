@@ -36,11 +36,10 @@ const minNeedle = 6
 func newNeedles(values []string) *needles {
 	n := new(needles)
 	for _, value := range values {
-		if len(value) < minNeedle {
-			continue
-		}
-		for _, form := range forms(value) {
-			n.add(form)
+		n.addForms(value)
+		// Upstreams take off spaces at the ends of a field (RFC 9110 section 5.5).
+		if sent := strings.Trim(value, " \t"); sent != value {
+			n.addForms(sent)
 		}
 	}
 	if len(n.list) == 0 {
@@ -61,6 +60,15 @@ func (n *needles) prepare() {
 			h := pairHash(needle[end-1], needle[end])
 			n.skip[h] = min(n.skip[h], uint8(window-1-end))
 		}
+	}
+}
+
+func (n *needles) addForms(value string) {
+	if len(value) < minNeedle {
+		return
+	}
+	for _, form := range forms(value) {
+		n.add(form)
 	}
 }
 

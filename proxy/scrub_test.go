@@ -255,3 +255,24 @@ func BenchmarkMasker(b *testing.B) {
 		out = m.write(out[:0], text)
 	}
 }
+
+// A secret with spaces around it, as they stay in a file, comes back without them:
+// upstreams take those off that end up at an end of the field (RFC 9110 5.5).
+//
+// seen red: newNeedles without Trim.
+func TestScrubSpaces(t *testing.T) {
+	addr := serveHTTP(t, "api.test", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, strings.TrimSpace(r.Header.Get("Authorization")))
+	}))
+	overBoth(t, func(t *testing.T, http2 bool) {
+		for _, value := range []string{"${KEY}", "Bearer ${KEY}"} {
+			f := start(t, config(), map[string]string{"api.test:443": addr})
+			c := config()
+			c.Rules[0].InjectHeaders = map[string]string{"Authorization": value}
+			f.setPolicy(c, map[string]string{"KEY": " " + canary + "  "})
+			if status, echo := f.get(f.client(http2), "https://api.test/v1"); status != 200 || !strings.HasSuffix(echo, strings.Repeat("*", len(canary))) {
+				t.Errorf("%s: status %d %q", value, status, echo)
+			}
+		}
+	})
+}

@@ -46,7 +46,7 @@ func parseAnswer(text string) ([]Field, error) {
 	var fields []Field
 	names := fieldNames{}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		value := headers[name]
+		value := strings.Trim(headers[name], " \t") // which are none of it (RFC 9110 5.5)
 		switch {
 		case !httpguts.ValidHeaderFieldName(name):
 			return nil, errors.New("has a header whose name is none (RFC 9110 5.6.2)")

@@ -1,5 +1,10 @@
 package cli
 
+// fetchConns is how many connections there are to one server of secrets. A callback with
+// full_request is asked for each request, and they come out of what connsFor leaves to
+// others.
+const fetchConns = 128
+
 // connsFor divides descriptors: never more connections than the proxy would allow
 // by itself, and never none.
 func connsFor(descriptors uint64) int {

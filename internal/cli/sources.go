@@ -73,6 +73,8 @@ func (r resolve) transport(c *config.Config, upstream via) (http.RoundTripper, e
 		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:     true,
 		IdleConnTimeout:       90 * time.Second,
+		MaxConnsPerHost:       fetchConns,
+		MaxIdleConnsPerHost:   fetchConns,
 	}, nil
 }
 
