@@ -27,6 +27,25 @@ func TestIdleStack(t *testing.T) {
 	})
 }
 
+// The two goroutines of an idle tunnel have stacks of 2 kB.
+//
+// seen red: tunnel.go serveTunnel with a Record as parameter.
+func TestIdleTunnelStack(t *testing.T) {
+	l := listen(t)
+	defer l.Close()
+	f := start(t, config(), map[string]string{"direct.test:443": l.Addr().String()})
+	holdsStack(t, 4608, func() {
+		client := f.connect("direct.test:443")
+		upstream, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { upstream.Close() })
+		pass(t, client, upstream, "hello", "hello")
+		pass(t, upstream, client, "hello", "hello")
+	})
+}
+
 // pass sends something on one connection and reads what it becomes on another.
 func pass(t *testing.T, to, from net.Conn, sent, want string) {
 	t.Helper()
