@@ -153,7 +153,8 @@ func (c *clientConn) refuseHead(w *wire, err error) {
 		return
 	}
 	f := headFailure(err)
-	r := c.begin()
+	var r Record
+	c.begin(&r)
 	defer c.p.emit(&r)
 	if c.target != (rules.Target{}) {
 		r.Target, r.Verdict = c.name, rules.Intercept
@@ -201,7 +202,8 @@ func (c *clientConn) linger(w *wire) {
 // linger would be to keep the connection.
 func (c *clientConn) turnAway(f *failure) {
 	defer c.Close()
-	r := c.begin()
+	var r Record
+	c.begin(&r)
 	defer c.p.emit(&r)
 	f.note(&r)
 	c.Conn.SetDeadline(time.Now().Add(turnAwayTimeout))
@@ -218,7 +220,8 @@ func (c *clientConn) contain() {
 	}
 	c.kill()
 	defer func() { recover() }() // it may be Emit that does not work
-	r := c.begin()
+	var r Record
+	c.begin(&r)
 	failInternal.note(&r)
 	c.p.emit(&r)
 }
@@ -226,7 +229,8 @@ func (c *clientConn) contain() {
 // connect serves a CONNECT request. It reports whether the connection was handed
 // over to another goroutine, which will close it.
 func (c *clientConn) connect(req *http1.Request, policy view) (handedOver bool) {
-	r := c.begin()
+	var r Record
+	c.begin(&r)
 	r.Method = "CONNECT"
 	target, err := rules.ParseTarget(req.Target, 0)
 	f, framingErr := req.Framing()

@@ -94,7 +94,7 @@ func (s *h1) serve(target rules.Target, name string) (again bool) {
 }
 
 // begin opens the exchange's record.
-func (s *h1) begin() { s.Record = s.c.begin() }
+func (s *h1) begin() { s.c.begin(&s.Record) }
 
 // admit checks the request and makes it ready to be sent.
 func (s *h1) admit() (http1.Framing, error) {

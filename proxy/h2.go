@@ -99,7 +99,8 @@ func (l *handOver) Addr() net.Addr { return &net.TCPAddr{} }
 func (h *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*clientConn)
 	e := &h2{p: h.p, c: c, w: w, r: r}
-	e.exchange = exchange{Record: c.begin(), target: c.target}
+	e.exchange = exchange{target: c.target}
+	c.begin(&e.Record)
 	e.Protocol, e.Target, e.Method = protoHTTP2, c.name, printable(r.Method)
 	if !e.serve() {
 		panic(http.ErrAbortHandler) // resets the stream

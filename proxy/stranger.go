@@ -115,7 +115,8 @@ func (c *clientConn) leave() {
 		return
 	}
 	defer func() { recover() }() // of Emit: see contain
-	r := c.begin()
+	var r Record
+	c.begin(&r)
 	r.Target, r.Verdict, r.Method, r.Error = c.name, rules.Intercept, "CONNECT", "tls_protocol_error"
 	r.Reason = s.process + " closed the connection right after the TLS handshake, without a request; if it does not trust keybearer's CA: " + s.advice
 	c.p.emit(&r)

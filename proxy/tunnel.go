@@ -31,16 +31,17 @@ func (c *clientConn) tunnel(r *Record) (handedOver bool) {
 	}
 	r.Status = 200
 	c.p.tunnels.join(c)
-	go c.serveTunnel(*r, conn)
+	record := *r // not on the stack of the tunnel
+	go c.serveTunnel(&record, conn)
 	return true
 }
 
 // serveTunnel relays between the client and an upstream. It has a goroutine of its
 // own because dialling leaves a big stack behind, which an idle tunnel would keep.
-func (c *clientConn) serveTunnel(r Record, upstream net.Conn) {
+func (c *clientConn) serveTunnel(r *Record, upstream net.Conn) {
 	defer c.Close()
 	defer c.contain()
-	defer c.p.emit(&r)
+	defer c.p.emit(r)
 	defer upstream.Close()
 	r.BytesReceived, r.BytesSent = c.relay(c.wire, newWire(upstream))
 }
