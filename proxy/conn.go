@@ -265,11 +265,12 @@ var established = []byte("HTTP/1.1 200 Connection established\r\n\r\n")
 // printable keeps what a client sent from reaching logs and terminals as more
 // than text.
 func printable(s string) string {
-	const longest = 500
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'
 		}
 		return r
-	}, s[:min(len(s), longest)])
+	}, s[:min(len(s), printableSize)])
 }
+
+const printableSize = 500 // bytes of what a client sent that printable keeps
