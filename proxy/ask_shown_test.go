@@ -80,7 +80,7 @@ func TestAskPresigned(t *testing.T) {
 		}
 		w.answer = func(question, int) (int, string) { return 403, "" }
 		status, why = f.get(client, url)
-		if asked, got := w.questions(); status != 502 || len(asked) != 1 || len(got) != 0 {
+		if asked, got := w.questions(); status != 403 || len(asked) != 1 || len(got) != 0 {
 			t.Errorf("refused: status %d %s, asked about %+v, arrived %+v", status, why, asked, got)
 		}
 	})

@@ -208,7 +208,8 @@ func TestAskEach(t *testing.T) {
 // seen red: ask ignoring the error; serve without prepare, before key was not given.
 func TestAskFailsClosed(t *testing.T) {
 	for name, answer := range map[string]func(question, int) (int, string){
-		"refused":   func(question, int) (int, string) { return 403, bearer(canary) },
+		"failure":   func(question, int) (int, string) { return 500, bearer(canary) },
+		"unknown":   func(question, int) (int, string) { return 401, bearer(canary) },
 		"nothing":   func(question, int) (int, string) { return 200, "" },
 		"no header": func(question, int) (int, string) { return 200, `{"headers": {}}` },
 		"Host":      func(question, int) (int, string) { return 200, `{"headers": {"Host": "` + canary + `"}}` },
@@ -238,6 +239,31 @@ func TestAskFailsClosed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// By a 403 the callback refuses a request: its client is told, and nothing is sent.
+//
+// seen red: Fetch without Refused; failure without ErrRefused.
+func TestAskDenied(t *testing.T) {
+	overBoth(t, func(t *testing.T, http2 bool) {
+		f, w := showing(t, func(q question, n int) (int, string) {
+			if q.Request.Path == "/denied" {
+				return 403, bearer(canary)
+			}
+			return bearerOf(q, n)
+		})
+		client := f.client(http2)
+		for _, path := range []string{"/denied", "/v1", "/denied"} {
+			r, _ := http.NewRequest("POST", "https://api.test"+path, strings.NewReader("a body"))
+			status, why := f.answer(client, r)
+			if denied := path == "/denied"; denied != (status == 403 && strings.Contains(why, "http_request_denied") && strings.Contains(why, "the callback")) {
+				t.Errorf("%s: status %d %s", path, status, why)
+			}
+		}
+		if asked, got := w.questions(); len(asked) != 3 || len(got) != 1 {
+			t.Errorf("asked %d times, sent %d times", len(asked), len(got))
+		}
+	})
 }
 
 // What an upstream refuses is passed on: the same question would have the same answer.

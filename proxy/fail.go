@@ -94,6 +94,8 @@ var (
 		"try again; if it stays, check the upstream"}
 	failSecret = failure{502, "proxy_configuration_error", "a secret of the rule is not available",
 		"see keybearer's log, and keybearer check; the request was not sent"}
+	failCallback = failure{403, "http_request_denied", "the callback that decides about the request refuses it",
+		"ask whoever runs that callback; the request was not sent"}
 	failProxy = failure{502, "destination_unavailable", "cannot be used",
 		"check upstream_proxy, and the network between keybearer and that proxy"}
 	failProxyCredentials = failure{502, "proxy_configuration_error", "the upstream proxy wants other credentials",

@@ -176,6 +176,8 @@ func (a *action) failure() *failure {
 	switch {
 	case a.lease == nil:
 		return &failSecret
+	case errors.Is(a.err, secrets.ErrRefused):
+		return &failCallback
 	case errors.As(a.err, &missing) && a.lease.request != nil:
 		return failSecret.because("a secret of the rule is not available: %s, which is shown each request, has none for this one", missing.Secret)
 	case errors.As(a.err, &missing):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -24,8 +25,8 @@ type Callback struct {
 	request *Request // that is shown; nil: none
 }
 
-// RequestCallback is a [Callback] that is asked about each request, and shown it. It is
-// a [RequestFetcher].
+// RequestCallback is a [Callback] that is asked about each request, and shown it. By a
+// 403 it refuses the request. It is a [RequestFetcher].
 type RequestCallback struct {
 	URL     string
 	Headers map[string]Text // of the POST
@@ -61,7 +62,11 @@ func (c Callback) Fetch(ctx context.Context, a Access) (Fetched, error) {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	answer, _, err := Answer(a.Client, r)
-	if err != nil {
+	var status *statusError
+	switch {
+	case c.request != nil && errors.As(err, &status) && status.code == http.StatusForbidden:
+		return Fetched{Refused: true}, nil
+	case err != nil:
 		return Fetched{}, err
 	}
 	var got struct {

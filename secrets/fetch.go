@@ -50,6 +50,10 @@ type Fetched struct {
 	// refuses it, less than 0 that it has expired.
 	Lifetime time.Duration
 
+	// Refused says that there is none, by decision: of a [RequestFetcher], for the one
+	// request. Nothing has failed.
+	Refused bool
+
 	// State is handed to the next Fetch, for places that hand out the key to the
 	// next secret together with this one. It is lost when the process ends.
 	State string

@@ -32,6 +32,8 @@ func (f *fetched) fetch(st *Store, state string) (got Fetched, used digest, reas
 		return got, used, fmt.Sprintf("did not answer within %s; check it, or give it more time with timeout", f.timeout)
 	case err != nil:
 		return got, used, fetchReason(err)
+	case got.Refused:
+		return got, used, "refuses"
 	case got.Lifetime < 0:
 		return got, used, "has expired already; check the clock of this machine"
 	}

@@ -82,7 +82,7 @@ func Answer(c *http.Client, r *http.Request) (body []byte, header http.Header, e
 	case resp.StatusCode/100 == 3:
 		return nil, nil, Problem(fmt.Sprintf("the server answered %d, and a redirect is not followed; write the address that it leads to", resp.StatusCode))
 	case resp.StatusCode/100 != 2:
-		return nil, nil, Problem(fmt.Sprintf("the server answered %d; check the address and the credentials%s", resp.StatusCode, skew(resp.Header)))
+		return nil, nil, &statusError{resp.StatusCode, Problem(fmt.Sprintf("the server answered %d; check the address and the credentials%s", resp.StatusCode, skew(resp.Header)))}
 	}
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if len(body) > maxAnswer {
@@ -90,6 +90,14 @@ func Answer(c *http.Client, r *http.Request) (body []byte, header http.Header, e
 	}
 	return body, resp.Header, err
 }
+
+// statusError is a Problem with the status that says so.
+type statusError struct {
+	code int
+	Problem
+}
+
+func (e *statusError) Unwrap() error { return e.Problem }
 
 // skew says by how much the clock of a server differs, if that may be why it refuses.
 func skew(h http.Header) string {

@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"errors"
 	"io/fs"
 	"sync"
 	"time"
@@ -38,8 +39,8 @@ type perRequest struct {
 	told  time.Time // when somebody was told of a failure
 }
 
-// toldPause is the least time between two failures of which somebody is told: to have
-// none for a request may be a decision.
+// toldPause is the least time between two failures of which somebody is told: there may
+// be one for each request.
 const toldPause = time.Minute
 
 // fetch gets the secret for one request. It waits for it.
@@ -51,7 +52,10 @@ func (p *perRequest) fetch(target string, r *Request) (Value, error) {
 	st := p.store
 	p.mu.Unlock()
 	got, _, reason := f.fetch(st, "")
-	if reason != "" {
+	switch {
+	case got.Refused:
+		return Value{}, ErrRefused
+	case reason != "":
 		return Value{}, p.note(f.problem(reason))
 	}
 	return newValue(got.Text), nil
@@ -82,8 +86,12 @@ func (p *perRequest) read() (text, reason string) { return "", "is another one f
 func (p *perRequest) mode() (fs.FileMode, bool)   { return 0, false }
 func (p *perRequest) String() string              { return p.source.Fetch.String() }
 
+// ErrRefused says that there is no secret for a request, by decision of whoever hands
+// it out.
+var ErrRefused = errors.New("there is no secret for this request")
+
 // LookupForRequest is [Store.LookupFor] for a secret that may be another one for each
-// request to a target. That is fetched, and waited for.
+// request to a target. That is fetched, and waited for; the error may be [ErrRefused].
 func (st *Store) LookupForRequest(name, target string, r *Request) (Value, error) {
 	if p, ok := st.named[name].(*perRequest); ok {
 		return p.fetch(target, r)

@@ -87,6 +87,25 @@ func testPerRequest(t *testing.T) {
 	}
 }
 
+// What is refused for a request is no failure, and nobody is told of one.
+//
+// seen red: fetch without Refused.
+func TestPerRequestRefused(t *testing.T) {
+	s := &script{answer: func(context.Context, int, Access) (Fetched, error) { return Fetched{Refused: true}, nil }}
+	st := open(t, Sources{
+		Named:  map[string]Source{"TOKEN": {Fetch: refuser{teller{script: s}}}},
+		Notice: func(name string, err error) { t.Errorf("told %v", err) },
+	})
+	if _, err := st.LookupForRequest("TOKEN", "a:443", new(Request)); !errors.Is(err, ErrRefused) {
+		t.Errorf("%v", err)
+	}
+}
+
+// refuser is a RequestFetcher that does as it is told.
+type refuser struct{ teller }
+
+func (f refuser) ForRequest(string, *Request) Fetcher { return f }
+
 // What it refers to is looked up in the store that is in force.
 //
 // seen red: adopt without store.
