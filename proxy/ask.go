@@ -13,7 +13,7 @@ func (x *exchange) takesBody() bool { return x.asking != nil || x.signature != n
 
 // ask shows the request, with what there is of its body, to the callback of its rule,
 // and does what that answers.
-func (x *exchange) ask(h requestHead, body []byte, whole bool) error {
+func (x *exchange) ask(c *clientConn, h requestHead, body []byte, whole bool) error {
 	r, size, err := x.show(h)
 	if err != nil {
 		return err
@@ -28,12 +28,25 @@ func (x *exchange) ask(h requestHead, body []byte, whole bool) error {
 	if err := x.held.hold(cap(body) + 3*len(shown) + 8*size + askSize); err != nil {
 		return err
 	}
-	a := x.asking.ask(x.target, r)
+	a, err := x.answer(c, r)
+	if err != nil {
+		return err
+	}
 	x.asking = nil
 	if err := x.held.hold(cap(body)); err != nil {
 		return err
 	}
 	return x.act(a, h)
+}
+
+// answer waits for the client's turn, and then for the callback.
+func (x *exchange) answer(c *clientConn, r *secrets.Request) (*action, error) {
+	leave, err := c.p.questions.enter(c.holder())
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return x.asking.ask(x.target, r), nil
 }
 
 // show is the head of the request as it would be sent if nothing were injected. One that

@@ -15,7 +15,7 @@ func (s *h1) prepare(framing http1.Framing) (http1.Framing, error) {
 		if err := s.upload.hold(framing, shownSize, time.Now().Add(shownTime)); err != nil {
 			return framing, err
 		}
-		if err := s.ask((*h1Head)(&s.req), s.upload.rest, s.upload.body.Done()); err != nil {
+		if err := s.ask(s.c, (*h1Head)(&s.req), s.upload.rest, s.upload.body.Done()); err != nil {
 			return framing, err
 		}
 	}

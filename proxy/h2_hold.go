@@ -20,7 +20,7 @@ func (e *h2) prepare(h *h2Head) (body io.ReadCloser, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := e.ask(h, held.rest, held.ended); err != nil {
+		if err := e.ask(e.c, h, held.rest, held.ended); err != nil {
 			return nil, err
 		}
 		body = held

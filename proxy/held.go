@@ -14,6 +14,8 @@ type reserve struct {
 // holder is a client: what has an address and, if clients are told apart, an account.
 type holder struct{ address, account string }
 
+func (c *clientConn) holder() holder { return holder{c.client, c.account} }
+
 // change says that a client holds more bytes, or fewer. It reports false, and changes
 // nothing, if they are not to be had.
 func (r *reserve) change(client holder, more int) bool {
@@ -46,7 +48,7 @@ type holding struct {
 
 // holdBack begins to count what the exchange holds back.
 func (x *exchange) holdBack(c *clientConn) *holding {
-	x.held = &holding{reserve: &c.p.reserve, client: holder{c.client, c.account}}
+	x.held = &holding{reserve: &c.p.reserve, client: c.holder()}
 	if x.signature != nil {
 		x.signature.held = x.held
 	}

@@ -58,6 +58,10 @@ const (
 	// askSize is what it takes to ask a callback about a request without a body and with a
 	// head of no length: a connection, its goroutines and buffers.
 	askSize = 64 << 10
+	// maxQuestions is how many requests of one client callbacks are asked about at a time,
+	// and askTimeout how long others of its requests wait for that.
+	maxQuestions = 64
+	askTimeout   = 10 * time.Second
 	// heldSizes is how many bytes of all requests are held back at a time; a chunk counts a
 	// second time when it is signed and waits to be sent. See reserve.
 	heldSizes = 256 << 20

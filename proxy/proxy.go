@@ -107,6 +107,7 @@ type Proxy struct {
 	splices    atomic.Int32
 	draining   atomic.Bool
 	reserve    reserve
+	questions  turnstile
 }
 
 // ErrClosed is what Serve returns after Shutdown.
