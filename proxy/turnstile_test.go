@@ -46,3 +46,34 @@ func TestTurnstile(t *testing.T) {
 		}
 	})
 }
+
+// A request waits for its client's turn to be asked about.
+//
+// seen red: answer without enter.
+func TestAskWaits(t *testing.T) {
+	overBoth(t, func(t *testing.T, http2 bool) {
+		f, w := showing(t, bearerOf)
+		s, client := &f.proxy.questions, holder{address: "127.0.0.1"}
+		var leave func()
+		for range maxQuestions {
+			leave, _ = s.enter(client)
+		}
+		answered := make(chan int, 1)
+		go func() {
+			status, _ := f.get(f.client(http2), "https://api.test/v1")
+			answered <- status
+		}()
+		f.await(func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.lanes[client].users == maxQuestions+1
+		})
+		if asked, _ := w.questions(); len(asked) > 0 {
+			t.Error("it was asked about at once")
+		}
+		leave()
+		if status := <-answered; status != 200 {
+			t.Errorf("status %d", status)
+		}
+	})
+}
