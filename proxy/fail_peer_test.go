@@ -76,19 +76,16 @@ func TestRefuseOwnListenerIntercepted(t *testing.T) {
 	})
 }
 
-// serveAlso serves one more listener.
+// serveAlso serves one more listener. The first may not be served yet either.
 func (f *fixture) serveAlso(l net.Listener) {
-	before := f.listeners()
+	f.t.Helper()
 	go f.proxy.Serve(l)
-	for f.listeners() == before {
-		time.Sleep(time.Millisecond) // there is no event to wait for
-	}
-}
-
-func (f *fixture) listeners() int {
-	f.proxy.open.mu.Lock()
-	defer f.proxy.open.mu.Unlock()
-	return len(f.proxy.open.listeners)
+	f.await(func() bool {
+		f.proxy.open.mu.Lock()
+		defer f.proxy.open.mu.Unlock()
+		_, served := f.proxy.open.listeners[l]
+		return served
+	})
 }
 
 // Whatever does not speak to a proxy gets a 400 at once, and one record.
