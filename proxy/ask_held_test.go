@@ -9,20 +9,26 @@ import (
 	"time"
 )
 
+// weighing is showing with what is held back while the callback is asked.
+func weighing(t *testing.T) (f *fixture, w *witness, held chan int) {
+	t.Helper()
+	held = make(chan int, 1)
+	f, w = showing(t, func(q question, n int) (int, string) {
+		held <- f.proxy.reserve.total()
+		return bearerOf(q, n)
+	})
+	return f, w, held
+}
+
 // Bodies that are held back to be shown count with those that are held back to be
 // signed, and are let go before a slow answer comes.
 //
-// seen red: ask without hold; next without end; take without passed; heldBody.Read without end.
+// seen red: ask without hold; passed without end; heldBody.Read without end.
 func TestAskHeld(t *testing.T) {
 	for _, size := range []int{1000, 2 * shownSize} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			overBoth(t, func(t *testing.T, http2 bool) {
-				var f *fixture
-				held := make(chan int, 1)
-				f, w := showing(t, func(q question, n int) (int, string) {
-					held <- f.proxy.reserve.total()
-					return bearerOf(q, n)
-				})
+				f, w, held := weighing(t)
 				left := -1
 				w.before = func() {
 					for deadline := time.Now().Add(5 * time.Second); left != 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
@@ -86,12 +92,7 @@ func TestAskLetGo(t *testing.T) {
 // seen red: ask with the body alone; without the head.
 func TestAskWithoutBodyHeld(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
-		var f *fixture
-		held := make(chan int, 1)
-		f, w := showing(t, func(q question, n int) (int, string) {
-			held <- f.proxy.reserve.total()
-			return bearerOf(q, n)
-		})
+		f, w, held := weighing(t)
 		client := f.client(http2)
 		for _, size := range []int{0, 50_000} {
 			r, _ := http.NewRequest("GET", "https://api.test/v1", nil)

@@ -104,9 +104,8 @@ type unsized struct{ io.Reader }
 // A callback with full_request is shown each request, whole or as much of the body as it
 // may be shown; what it answers goes into that request, and all of the body arrives.
 //
-// seen red: show without the query; with the names as sent; with null for no body; ask with all of the body;
-// BodyTruncated never; heldBody.Read without late; start without begun; next ending with
-// what was held.
+// seen red: show without the query; with the names as sent; ask with all of the body;
+// BodyTruncated without the length; start without begun; start without finish.
 func TestAsk(t *testing.T) {
 	long := strings.Repeat("0123456789abcdef", 3*shownSize/16)
 	for _, test := range []struct {
