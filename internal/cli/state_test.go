@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"keybearer/certs"
 	"keybearer/internal/config"
 	"keybearer/internal/telemetry"
 	"keybearer/proxy"
@@ -85,19 +84,8 @@ func TestAdminTellsCertificateExpiry(t *testing.T) {
 			}
 		}
 		write(time.Hour)
-		c, err := config.Load(config.Options{Path: "-", Stdin: strings.NewReader(fmt.Sprintf(
-			"rules: [{name: a, match_hosts: [a.example.com], client_certificate: {cert: %q, key: %q}}]", filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key")))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		store, err := sourcing{environ: []string{}}.find(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		authority, err := certs.New(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c, store, authority := loaded(t, fmt.Sprintf(
+			"rules: [{name: a, match_hosts: [a.example.com], client_certificate: {cert: %q, key: %q}}]", filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key")))
 		a := &adminListener{recent: telemetry.NewRecent(), metrics: telemetry.NewMetrics(func() proxy.Stats { return proxy.Stats{} }, func() uint64 { return 0 })}
 		r := &reloader{overview: overview{admin: a, proxy: &proxy.Proxy{Authority: authority}}}
 		r.enforce(newInForce(c, store))
